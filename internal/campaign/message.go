@@ -1,0 +1,630 @@
+package campaign
+
+import (
+	"encoding/hex"
+	"time"
+)
+
+// MessageID identifies a message: one campaign to one contact, or one that a
+// service enqueued.
+type MessageID int64
+
+// MessageState is the one bucket a recipient is in (design §3).
+type MessageState string
+
+// The message states.
+const (
+	Skipped          MessageState = "skipped"
+	Pending          MessageState = "pending"
+	Queued           MessageState = "queued"
+	Sending          MessageState = "sending"
+	Unknown          MessageState = "unknown"
+	Accepted         MessageState = "accepted"
+	Held             MessageState = "held"
+	Sent             MessageState = "sent"
+	Delivered        MessageState = "delivered"
+	Read             MessageState = "read"
+	Deferred         MessageState = "deferred"
+	Failed           MessageState = "failed"
+	MessageCancelled MessageState = "cancelled"
+)
+
+// MessageStates lists every state in the order reports show them. The counts of
+// all of them add up to a campaign's total.
+var MessageStates = [...]MessageState{
+	Skipped, Pending, Queued, Sending, Unknown, Accepted, Held, Sent, Delivered,
+	Read, Deferred, Failed, MessageCancelled,
+}
+
+// Open reports whether a message in this state keeps its campaign from being
+// completed.
+func (s MessageState) Open() bool {
+	return s == Pending || s == Queued || s == Sending || s == Deferred
+}
+
+// Settled reports whether nothing more is expected: what --wait=settled waits
+// for.
+func (s MessageState) Settled() bool {
+	switch s {
+	case Skipped, Delivered, Read, Failed, MessageCancelled:
+		return true
+	}
+	return false
+}
+
+// Reasons: why a message is skipped ...
+const (
+	ReasonUSMarketing    = "us_marketing"
+	ReasonOptedOut       = "opted_out"
+	ReasonSuppressed     = "suppressed"
+	ReasonNotOptedIn     = "not_opted_in"
+	ReasonInvalidNumber  = "invalid_number"
+	ReasonDuplicate      = "duplicate"
+	ReasonBadParameters  = "bad_parameters"
+	ReasonCountryBlocked = "country_blocked"
+	ReasonFrequencyCap   = "frequency_cap"
+	ReasonExpired        = "expired"
+	ReasonNoWindow       = "no_window"
+)
+
+// ... and why it waits.
+const (
+	ReasonRetry       = "retry"       // a failure that may pass; error_code says which
+	ReasonUnreachable = "unreachable" // nothing was written: the provider could not be reached
+	ReasonResend      = "resend"      // a POST of unknown fate is repeated because somebody said so
+	ReasonReleased    = "released"    // an earlier attempt ended, this one was given back before its POST
+	ReasonRest        = "rest"        // the person rests from marketing (131049)
+)
+
+// SkipReasons lists the reasons a message may be skipped for (design §3).
+var SkipReasons = [...]string{
+	ReasonUSMarketing, ReasonOptedOut, ReasonSuppressed, ReasonNotOptedIn, ReasonInvalidNumber,
+	ReasonDuplicate, ReasonBadParameters, ReasonCountryBlocked, ReasonFrequencyCap, ReasonExpired, ReasonNoWindow,
+}
+
+// Proof is what the provider said of the current attempt. Within an attempt it
+// only climbs. Delivered stands above failed because proof of arrival beats a
+// report of failure.
+type Proof int16
+
+// The proofs, in their order.
+const (
+	ProofNone Proof = iota
+	ProofAccepted
+	ProofSent
+	ProofFailed
+	ProofDelivered
+	ProofRead
+)
+
+// ClaimID is the random name of a claim: the durable note that an attempt is
+// about to be posted.
+type ClaimID [16]byte
+
+// IsZero reports whether there is no claim.
+func (c ClaimID) IsZero() bool { return c == ClaimID{} }
+
+func (c ClaimID) String() string { return hex.EncodeToString(c[:]) }
+
+// Message is one campaign to one contact. Its methods are the status machine:
+// each changes the row in memory and returns what else follows; package postgres
+// locks the row, calls one of them and writes the row back.
+type Message struct {
+	ID         MessageID
+	CampaignID ID // 0: enqueued by a service
+	ChannelID  ChannelID
+	TemplateID TemplateID
+	ContactID  ContactID
+
+	State     MessageState
+	Reason    string
+	ErrorCode string
+	RawStatus string // message_status of the answer, in the provider's word
+
+	Attempt int // turns so far; fan-out raises it when it queues
+	Posted  int // the attempt that ClaimID, ProviderID and Proof belong to; set by the claim
+	Posts   int // POSTs so far: claims that were not released; what every maximum counts
+	Proof   Proof
+
+	ClaimID    ClaimID
+	ClaimedAt  *time.Time
+	DueAt      *time.Time // when fan-out may queue it; nil when it waits for nothing
+	ProviderID string
+
+	Resend  bool // a POST of unknown fate was made, and another one waits or is under way
+	Resends int  // how often a POST of unknown fate was repeated
+
+	ExpiresAt   *time.Time
+	SentAt      *time.Time
+	DeliveredAt *time.Time
+	ReadAt      *time.Time
+	FailedAt    *time.Time
+}
+
+// Circumstances are what a transition depends on beside the row itself. They are
+// read after the row's campaign is locked.
+type Circumstances struct {
+	Now      time.Time  // the database's clock
+	Campaign State      // "" for a message of no campaign
+	Deadline *time.Time // nothing is claimed after it
+	Blocked  bool       // a hold stands, or the campaign is not running
+	Skip     string     // why this person must not be written to now, found at the claim
+	Rest     *time.Time // the person rests from marketing until then
+
+	Marketing bool
+	US        bool             // the pause of marketing to US numbers covers the person
+	Retry     map[string]Retry // the campaign's own rules, by code
+	Random    float64          // in [0,1), for jitter
+}
+
+func (c Circumstances) expired(at time.Time) bool {
+	return c.Deadline != nil && !at.Before(*c.Deadline)
+}
+
+// Change is what follows from a transition beside the row itself.
+type Change struct {
+	Hold   *HoldRequest
+	OptOut bool       // the contact stops marketing
+	Rest   *time.Time // the contact rests from marketing until then
+	Former *Attempt   // the attempt that the claim replaced: it goes to the table attempts
+	// Dropped: the provider dropped a message it held (132015 by webhook): look at
+	// the template, then hold it or the account.
+	Dropped bool
+	// LostCommits: the provider knows an attempt that the row does not: the
+	// database lost what it had committed.
+	LostCommits bool
+}
+
+// HoldRequest asks for a hold on a scope of the message. For is how long it
+// stands; zero means until a webhook or a person lifts it.
+type HoldRequest struct {
+	Scope  HoldScope
+	Source string
+	Reason string
+	For    time.Duration
+}
+
+// Attempt is a former turn of a message.
+type Attempt struct {
+	Attempt    int
+	ClaimID    ClaimID
+	ProviderID string
+	State      MessageState
+	ErrorCode  string
+	ClaimedAt  *time.Time
+}
+
+// Claim turns queued into sending: the note that this attempt is about to be
+// posted. It reports whether the message is claimed; a claim whose reply was
+// lost is repeated with the same id and is claimed again. What is not claimed
+// goes to the state that says why.
+func (m *Message) Claim(attempt int, claim ClaimID, c Circumstances) (bool, Change) {
+	if m.State == Sending && m.ClaimID == claim {
+		return true, Change{}
+	}
+	if m.State != Queued || m.Attempt != attempt {
+		return false, Change{}
+	}
+	if done := m.giveBack(c); done {
+		return false, Change{}
+	}
+	var change Change
+	if m.Posted > 0 {
+		change.Former = &Attempt{
+			Attempt: m.Posted, ClaimID: m.ClaimID, ProviderID: m.ProviderID,
+			State: m.Proof.state(m.RawStatus), ErrorCode: m.ErrorCode, ClaimedAt: m.ClaimedAt,
+		}
+	}
+	now := c.Now
+	m.State, m.ClaimID, m.ClaimedAt, m.DueAt = Sending, claim, &now, nil
+	m.Posted, m.Posts = m.Attempt, m.Posts+1
+	m.Proof, m.ProviderID, m.RawStatus = ProofNone, "", ""
+	return true, change
+}
+
+// giveBack ends or releases a message that may not be claimed now, and reports
+// whether it did.
+func (m *Message) giveBack(c Circumstances) bool {
+	switch {
+	case c.Campaign == Cancelled:
+		m.end(MessageCancelled, "", c)
+	case c.expired(c.Now):
+		m.end(Skipped, ReasonExpired, c)
+	case c.Skip != "":
+		m.end(Skipped, c.Skip, c)
+	case c.Blocked:
+		m.wait(c.Now, "", c)
+	case c.Rest != nil && c.Rest.After(c.Now):
+		m.wait(*c.Rest, ReasonRest, c)
+	default:
+		return false
+	}
+	return true
+}
+
+// Release gives a queued turn back before any claim: the wait for the limiter
+// was too long, or the program stops.
+func (m *Message) Release(attempt int, c Circumstances) {
+	if m.State != Queued || m.Attempt != attempt {
+		return
+	}
+	if !m.giveBack(c) {
+		m.wait(c.Now, "", c)
+	}
+}
+
+// Cancel ends what waits, when its campaign was cancelled or its deadline has
+// passed. A message whose POST may be on the wire is left alone: its answer ends
+// it.
+func (m *Message) Cancel(c Circumstances) {
+	if m.State != Pending && m.State != Queued && m.State != Deferred {
+		return
+	}
+	switch {
+	case c.Campaign == Cancelled:
+		m.end(MessageCancelled, "", c)
+	case c.expired(c.Now):
+		m.end(Skipped, ReasonExpired, c)
+	}
+}
+
+// wait puts a message back to where fan-out finds it at the time due.
+func (m *Message) wait(due time.Time, reason string, c Circumstances) {
+	if m.Posts == 0 {
+		m.State = Pending
+		m.Reason = reason
+	} else {
+		m.State = Deferred
+		switch {
+		case m.Resend:
+			m.Reason = ReasonResend
+		case reason != "":
+			m.Reason = reason
+		case m.Reason == "":
+			m.Reason = ReasonReleased
+		}
+	}
+	m.DueAt = &due
+	if c.Campaign == Cancelled {
+		m.end(MessageCancelled, "", c)
+	} else if c.expired(due) {
+		m.end(Skipped, ReasonExpired, c)
+	}
+}
+
+// end ends a message that waits: one that was never posted takes the given
+// state; a waiting resend leaves the POST it would have repeated unknown;
+// anything else failed with its last code (design §3).
+func (m *Message) end(state MessageState, reason string, c Circumstances) {
+	m.DueAt = nil
+	switch {
+	case m.Posts == 0:
+		m.State, m.Reason, m.ErrorCode = state, reason, ""
+	case m.Resend:
+		m.State, m.Reason, m.Resend = Unknown, "", false
+	default:
+		m.State, m.Reason = Failed, reason
+		m.failedAt(c.Now)
+	}
+}
+
+// Outcome records what is known after the POST of a claim. It never lowers proof
+// that a webhook brought first, and an answer to a claim that is no longer the
+// row's changes nothing.
+func (m *Message) Outcome(claim ClaimID, a Answer, c Circumstances) Change {
+	if m.ClaimID != claim {
+		return Change{}
+	}
+	if a.ProviderID != "" && m.ProviderID == "" {
+		m.ProviderID = a.ProviderID
+	}
+	switch a.Kind {
+	case AnswerAccepted, AnswerHeld:
+		m.RawStatus = a.RawStatus
+		if m.Proof >= ProofAccepted {
+			return Change{}
+		}
+		m.climb(ProofAccepted, c.Now)
+		if a.Kind == AnswerHeld {
+			m.State = Held
+		}
+	case AnswerFailed:
+		if m.Proof >= ProofFailed {
+			return Change{}
+		}
+		change := m.fail(a.Failure, c, a.RetryAfter)
+		if a.Redirected && change.Hold == nil {
+			change.Hold = &HoldRequest{Scope: HoldChannel, Source: SourceCode,
+				Reason: "the provider redirects this request: the channel's base URL is wrong"}
+		}
+		return change
+	case AnswerUnreachable, AnswerAbandoned:
+		if m.Proof > ProofNone || m.State != Sending && m.State != Unknown {
+			return Change{}
+		}
+		m.Posts-- // nothing was written: this turn costs no POST
+		m.State = Deferred
+		if a.Kind == AnswerAbandoned {
+			m.wait(c.Now, "", c)
+			break
+		}
+		m.Reason = ReasonUnreachable
+		m.waitUnreachable(c)
+	case AnswerInDoubt:
+		if m.Proof == ProofNone && m.State == Sending {
+			m.State, m.Reason, m.Resend, m.DueAt = Unknown, "", false, nil
+		}
+	}
+	return Change{}
+}
+
+// unreachablePause is how long a message waits after nothing could be written.
+// The channel is held after five in a row (design §4.6), so this needs no
+// growth of its own.
+const unreachablePause = 5 * time.Second
+
+func (m *Message) waitUnreachable(c Circumstances) {
+	due := c.Now.Add(unreachablePause)
+	m.State, m.Reason, m.DueAt = Deferred, ReasonUnreachable, &due
+	if c.Campaign == Cancelled {
+		m.end(MessageCancelled, "", c)
+	} else if c.expired(due) {
+		m.end(Skipped, ReasonExpired, c)
+	}
+}
+
+// Stale turns a claim that nobody answered into unknown: whoever held it is
+// gone, and the POST may have been made.
+func (m *Message) Stale(olderThan time.Duration, c Circumstances) bool {
+	if m.State != Sending || m.ClaimedAt == nil || c.Now.Sub(*m.ClaimedAt) < olderThan {
+		return false
+	}
+	m.State, m.Reason, m.Resend, m.DueAt = Unknown, "", false, nil
+	return true
+}
+
+// Report is what a webhook says of one attempt of a message.
+type Report struct {
+	Attempt    int    // 0 when the event had no opaque id and the provider id is of the row's attempt
+	Status     string // the provider's word
+	ProviderID string
+	At         time.Time
+	Failure    *Failure // of a failed status
+}
+
+// proofOf gives the proof of a status word, and whether it is one.
+func proofOf(status string) (Proof, bool) {
+	switch status {
+	case "sent":
+		return ProofSent, true
+	case "delivered":
+		return ProofDelivered, true
+	case "read", "played":
+		return ProofRead, true
+	case "failed":
+		return ProofFailed, true
+	}
+	return ProofNone, false
+}
+
+// Report applies a webhook's status. Events may come in any order, any number of
+// times and for any attempt; the end is the same.
+func (m *Message) Report(r Report, c Circumstances) Change {
+	proof, known := proofOf(r.Status)
+	if !known {
+		return Change{}
+	}
+	if r.At.IsZero() {
+		r.At = c.Now
+	}
+	if r.Attempt == 0 {
+		r.Attempt = m.Posted
+	}
+	var change Change
+	switch {
+	case r.Attempt > m.Posted:
+		// The provider knows an attempt whose claim the row does not: apply it, do
+		// not send, raise the alarm.
+		change.LostCommits = true
+		m.Attempt = max(m.Attempt, r.Attempt)
+		m.Posted, m.Posts = r.Attempt, m.Posts+1
+		m.Proof, m.ProviderID, m.ClaimID, m.RawStatus = ProofNone, "", ClaimID{}, ""
+	case r.Attempt < m.Posted:
+		return m.reportFormer(r, proof, c)
+	}
+	if m.ProviderID == "" {
+		m.ProviderID = r.ProviderID
+	}
+	m.times(proof, r.At)
+	if proof <= m.Proof {
+		return change
+	}
+	if proof == ProofFailed {
+		failure := Failure{Code: "unknown", Class: Final}
+		if r.Failure != nil {
+			failure = *r.Failure
+		}
+		failed := m.failReported(failure, c)
+		failed.LostCommits = change.LostCommits
+		return failed
+	}
+	m.climb(proof, c.Now)
+	return change
+}
+
+// reportFormer applies a status of an earlier attempt. Arrival wins over
+// whatever the current attempt is doing and calls off a retry that waits; any
+// sign of life calls off a resend that was not claimed yet, and makes that
+// attempt the row's current one again. Everything else changes nothing.
+func (m *Message) reportFormer(r Report, proof Proof, c Circumstances) Change {
+	arrived := proof >= ProofDelivered
+	resendWaits := m.Resend && (m.State == Deferred || m.State == Queued)
+	switch {
+	case resendWaits && (arrived || proof == ProofSent):
+		m.Posted, m.ProviderID, m.ClaimID, m.RawStatus = r.Attempt, r.ProviderID, ClaimID{}, ""
+		m.Proof = ProofNone
+		m.times(proof, r.At)
+		m.climb(proof, c.Now)
+	case arrived && proof > m.Proof:
+		m.times(proof, r.At)
+		m.climb(proof, c.Now)
+	}
+	return Change{}
+}
+
+// climb raises the proof and sets the state that goes with it.
+func (m *Message) climb(proof Proof, _ time.Time) {
+	m.Proof = proof
+	m.State = proof.state(m.RawStatus)
+	m.Reason, m.ErrorCode, m.DueAt, m.Resend = "", "", nil, false
+	m.FailedAt = nil
+}
+
+// state gives the message state of a proof.
+func (p Proof) state(raw string) MessageState {
+	switch p {
+	case ProofAccepted:
+		if raw == "held_for_quality_assessment" || raw == "paused" {
+			return Held
+		}
+		return Accepted
+	case ProofSent:
+		return Sent
+	case ProofFailed:
+		return Failed
+	case ProofDelivered:
+		return Delivered
+	case ProofRead:
+		return Read
+	}
+	return Unknown
+}
+
+// times keeps the first time of each kind, even where the proof does not climb:
+// the provider may skip delivered when the chat is open, and repeat anything.
+func (m *Message) times(proof Proof, at time.Time) {
+	first := func(t **time.Time) {
+		if *t == nil || at.Before(**t) {
+			*t = &at
+		}
+	}
+	switch proof {
+	case ProofSent:
+		first(&m.SentAt)
+	case ProofDelivered:
+		first(&m.DeliveredAt)
+	case ProofRead:
+		first(&m.ReadAt)
+	}
+}
+
+func (m *Message) failedAt(at time.Time) {
+	if m.FailedAt == nil {
+		m.FailedAt = &at
+	}
+}
+
+// failReported is fail for a failure that came by webhook.
+func (m *Message) failReported(f Failure, c Circumstances) Change {
+	if f.Dropped {
+		// The provider held the message and dropped it: it failed, and somebody must
+		// look at the template before more are sent (design §5, 132015).
+		f.Class = Final
+		change := m.fail(f, c, 0)
+		change.Dropped = true
+		return change
+	}
+	return m.fail(f, c, 0)
+}
+
+// fail applies a failure of the current attempt by its class.
+func (m *Message) fail(f Failure, c Circumstances, after time.Duration) Change {
+	m.Proof, m.ErrorCode, m.Resend = ProofFailed, f.Code, false
+	change := Change{OptOut: f.OptOut, Hold: f.hold()}
+
+	rule := f.Retry
+	if own, ok := c.Retry[f.Code]; ok {
+		rule = own
+	}
+	final := !f.Deferrable() ||
+		rule.Attempts > 0 && m.Posts >= rule.Attempts ||
+		f.NeverUS && c.US ||
+		f.RestContact && !c.Marketing
+	due := c.Now.Add(max(rule.After(max(m.Posts, 1), c.Random), after))
+	if f.RestContact && c.Marketing && !(f.NeverUS && c.US) {
+		change.Rest = &due
+	}
+	if final {
+		m.State, m.Reason, m.DueAt = Failed, "", nil
+		m.failedAt(c.Now)
+		return change
+	}
+	m.State, m.Reason, m.DueAt = Deferred, ReasonRetry, &due
+	if c.Campaign == Cancelled || c.expired(due) {
+		m.State, m.DueAt = Failed, nil
+		if c.Campaign != Cancelled {
+			m.Reason = ReasonExpired
+		} else {
+			m.Reason = ""
+		}
+		m.failedAt(c.Now)
+	}
+	return change
+}
+
+// hold gives the hold that a failure asks for, nil when it asks for none.
+func (f Failure) hold() *HoldRequest {
+	h := HoldRequest{Source: SourceCode, Reason: f.Title, For: f.Hold}
+	if f.Code != "" {
+		h.Reason = f.Code + ": " + f.Title
+	}
+	if f.Hold > 0 {
+		h.Source = SourceTimer
+	}
+	switch f.Class {
+	case PauseTemplate:
+		h.Scope = HoldTemplate
+	case PauseChannel:
+		h.Scope = HoldChannel
+	case PauseAccount:
+		h.Scope = HoldAccount
+	default:
+		return nil
+	}
+	return &h
+}
+
+// Resolve decides about a message whose POST has an unknown fate: another POST,
+// or failed. It reports whether the message was unknown.
+func (m *Message) Resolve(resend bool, c Circumstances) bool {
+	if m.State != Unknown {
+		return false
+	}
+	if !resend {
+		m.State, m.Reason, m.ErrorCode, m.DueAt = Failed, "", CodeUnresolved, nil
+		m.failedAt(c.Now)
+		return true
+	}
+	if c.Campaign == Cancelled || c.expired(c.Now) {
+		return false
+	}
+	due := c.Now
+	m.State, m.Reason, m.DueAt, m.Resend, m.Resends = Deferred, ReasonResend, &due, true, m.Resends+1
+	return true
+}
+
+// CodeUnresolved is the error code of a message whose POST had an unknown fate
+// and that a person, or the campaign's on_unknown, declared failed.
+const CodeUnresolved = "unresolved"
+
+// Detail is the second half of a counter's key: the reason of what is skipped or
+// waits, the code of what failed.
+func (m *Message) Detail() string {
+	switch m.State {
+	case Skipped, Deferred, Pending:
+		return m.Reason
+	case Failed:
+		return m.ErrorCode
+	}
+	return ""
+}
