@@ -1,0 +1,170 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"strconv"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+	"github.com/riverqueue/river/rivermigrate"
+
+	"github.com/campaignd/campaignd/internal/campaign"
+	"github.com/campaignd/campaignd/internal/queue"
+	"github.com/campaignd/campaignd/migrations"
+)
+
+// Migration is one step of the schema.
+type Migration struct {
+	Version int    `json:"version"`
+	Name    string `json:"name"`
+	sql     string
+}
+
+// Version is the newest migration this program knows; an older schema is
+// refused, a newer one works (migrations work with the code before them).
+func Version() int {
+	all := known()
+	return all[len(all)-1].Version
+}
+
+func known() []Migration {
+	names, err := fs.Glob(migrations.Files, "*.sql")
+	if err != nil {
+		panic(err) // the pattern is a constant
+	}
+	all := make([]Migration, 0, len(names))
+	for _, name := range names {
+		sql, err := migrations.Files.ReadFile(name)
+		if err != nil {
+			panic(err) // embedded
+		}
+		number, title, _ := strings.Cut(strings.TrimSuffix(name, ".sql"), "_")
+		version, err := strconv.Atoi(number)
+		if err != nil {
+			panic("migrations: " + name + " does not begin with a number")
+		}
+		all = append(all, Migration{Version: version, Name: title, sql: string(sql)})
+	}
+	return all
+}
+
+// migrateLock is the advisory lock of migrations; the number is arbitrary.
+const migrateLock = 7_402_201
+
+// Migrate brings schema campaign and River's to this program's version, each
+// step in a transaction of its own, and returns what it did. Two at once wait
+// for each other. With dryRun it only says what it would do.
+func Migrate(ctx context.Context, pool *pgxpool.Pool, dryRun bool) ([]Migration, error) {
+	conn, err := pool.Acquire(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("connect to migrate: %w", err)
+	}
+	defer conn.Release()
+
+	if dryRun {
+		return pending(ctx, conn.Conn())
+	}
+	if _, err := conn.Exec(ctx, `SELECT pg_advisory_lock($1)`, int64(migrateLock)); err != nil {
+		return nil, fmt.Errorf("wait for another migration: %w", err)
+	}
+	defer conn.Exec(context.WithoutCancel(ctx), `SELECT pg_advisory_unlock($1)`, int64(migrateLock)) //nolint:errcheck // the session's end unlocks too
+
+	if _, err := conn.Exec(ctx, `
+		CREATE SCHEMA IF NOT EXISTS `+queue.Schema+`;
+		CREATE SCHEMA IF NOT EXISTS campaign;
+		CREATE TABLE IF NOT EXISTS campaign.migrations (
+			version    integer PRIMARY KEY,
+			name       text NOT NULL,
+			applied_at timestamptz NOT NULL DEFAULT now())`); err != nil {
+		return nil, fmt.Errorf("create the schemas: %w", translate(err))
+	}
+	todo, err := pending(ctx, conn.Conn())
+	if err != nil {
+		return nil, err
+	}
+	river, err := rivermigrate.New(riverpgxv5.New(pool), &rivermigrate.Config{Schema: queue.Schema, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return nil, fmt.Errorf("prepare River's migrations: %w", err)
+	}
+	if _, err := river.Migrate(ctx, rivermigrate.DirectionUp, nil); err != nil {
+		return nil, fmt.Errorf("run River's migrations: %w", err)
+	}
+	for _, m := range todo {
+		if m.Version == 0 {
+			continue // River's, done above
+		}
+		err := pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+			if _, err := tx.Exec(ctx, m.sql); err != nil {
+				return err
+			}
+			_, err := tx.Exec(ctx, `INSERT INTO campaign.migrations (version, name) VALUES ($1, $2)`, m.Version, m.Name)
+			return err
+		})
+		if err != nil {
+			return nil, fmt.Errorf("migration %04d_%s: %w", m.Version, m.Name, translate(err))
+		}
+	}
+	if err := makePartitions(ctx, conn.Conn(), 0); err != nil {
+		return nil, err
+	}
+	return todo, nil
+}
+
+// pending lists what Migrate would do. Version 0 stands for River's own.
+func pending(ctx context.Context, conn *pgx.Conn) ([]Migration, error) {
+	var exists bool
+	if err := conn.QueryRow(ctx, `SELECT to_regclass('campaign.migrations') IS NOT NULL`).Scan(&exists); err != nil {
+		return nil, fmt.Errorf("look for the schema: %w", err)
+	}
+	done := map[int]bool{}
+	if exists {
+		rows, err := conn.Query(ctx, `SELECT version FROM campaign.migrations`)
+		if err != nil {
+			return nil, fmt.Errorf("read the schema's version: %w", translate(err))
+		}
+		versions, err := pgx.CollectRows(rows, pgx.RowTo[int])
+		if err != nil {
+			return nil, fmt.Errorf("read the schema's version: %w", translate(err))
+		}
+		for _, v := range versions {
+			done[v] = true
+		}
+	}
+	var todo []Migration
+	var river bool
+	if err := conn.QueryRow(ctx, `SELECT to_regclass($1) IS NOT NULL`, queue.Schema+".river_job").Scan(&river); err != nil {
+		return nil, fmt.Errorf("look for River's schema: %w", err)
+	}
+	if !river {
+		todo = append(todo, Migration{Name: "river"})
+	}
+	for _, m := range known() {
+		if !done[m.Version] {
+			todo = append(todo, m)
+		}
+	}
+	return todo, nil
+}
+
+// checkSchema returns ErrSchema when the database is not migrated far enough.
+func checkSchema(ctx context.Context, pool *pgxpool.Pool) error {
+	conn, err := pool.Acquire(ctx)
+	if err != nil {
+		return fmt.Errorf("connect: %w", err)
+	}
+	defer conn.Release()
+	todo, err := pending(ctx, conn.Conn())
+	if err != nil {
+		return err
+	}
+	if len(todo) > 0 {
+		return campaign.ErrSchema.With(fmt.Sprintf("the database schema lacks %d migrations, the first is %04d_%s", len(todo), todo[0].Version, todo[0].Name),
+			"run: campaignctl migrate")
+	}
+	return nil
+}

@@ -1,0 +1,126 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// partitionSize is the width of a partition of messages in ids: 40 partitions at
+// a billion rows. Planning time grows with their number, not with their size.
+const partitionSize = 25_000_000
+
+// ahead is how many ids must always have a home; the periodic job keeps it, a
+// plan that needs more asks for it first.
+const ahead = 2 * partitionSize
+
+// MakePartitions makes sure that the next need ids have a partition. It is safe
+// to run by many at once and never part of an enqueue.
+func (s *Store) MakePartitions(ctx context.Context, need int64) error {
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return fmt.Errorf("connect to make partitions: %w", err)
+	}
+	defer conn.Release()
+	return makePartitions(ctx, conn.Conn(), need)
+}
+
+func makePartitions(ctx context.Context, conn *pgx.Conn, need int64) error {
+	var next int64
+	err := conn.QueryRow(ctx, `SELECT CASE WHEN is_called THEN last_value + 1 ELSE last_value END FROM campaign.message_ids`).Scan(&next)
+	if err != nil {
+		return fmt.Errorf("read the next message id: %w", translate(err))
+	}
+	for n := next / partitionSize; n <= (next+max(need, 0)+ahead)/partitionSize; n++ {
+		if err := makePartition(ctx, conn, n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func partitionName(n int64) string { return fmt.Sprintf("messages_%05d", n) }
+
+// makePartition makes one partition by CREATE ... LIKE and ATTACH: attaching
+// takes a lock that goes with reads and writes, CREATE ... PARTITION OF does not.
+// The check constraint spares ATTACH its scan.
+func makePartition(ctx context.Context, conn *pgx.Conn, n int64) error {
+	name := partitionName(n)
+	table := pgx.Identifier{"campaign", name}
+	from, to := n*partitionSize, (n+1)*partitionSize
+	err := pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, int64(migrateLock+1)); err != nil {
+			return err
+		}
+		var exists bool
+		if err := tx.QueryRow(ctx, `SELECT to_regclass($1) IS NOT NULL`, table.Sanitize()).Scan(&exists); err != nil || exists {
+			return err
+		}
+		// Fillfactor 80: a message is written six times in its life; room in its
+		// own page keeps those updates HOT. Vacuum early: a partition of 25 million
+		// rows would otherwise collect 5 million dead ones first.
+		_, err := tx.Exec(ctx, fmt.Sprintf(`
+			CREATE TABLE %[1]s (LIKE campaign.messages INCLUDING ALL)
+			  WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_insert_scale_factor = 0.1,
+			        autovacuum_analyze_scale_factor = 0.05, autovacuum_vacuum_cost_delay = 1);
+			ALTER TABLE %[1]s ADD CONSTRAINT %[2]s CHECK (id >= %[3]d AND id < %[4]d);
+			ALTER TABLE campaign.messages ATTACH PARTITION %[1]s FOR VALUES FROM (%[3]d) TO (%[4]d);
+			ALTER TABLE %[1]s DROP CONSTRAINT %[2]s`,
+			table.Sanitize(), pgx.Identifier{name + "_range"}.Sanitize(), from, to))
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("make partition %s: %w", name, err)
+	}
+	return nil
+}
+
+// DropPartitions drops the partitions whose every message was created before the
+// given time and belongs to no campaign that is still open, and returns their
+// names. Detaching is concurrent: senders do not wait.
+func (s *Store) DropPartitions(ctx context.Context, before time.Time) ([]string, error) {
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("connect to drop partitions: %w", err)
+	}
+	defer conn.Release()
+	var next int64
+	if err := conn.QueryRow(ctx, `SELECT last_value FROM campaign.message_ids`).Scan(&next); err != nil {
+		return nil, fmt.Errorf("read the last message id: %w", translate(err))
+	}
+	var dropped []string
+	for n := range next / partitionSize {
+		name := partitionName(n)
+		table := pgx.Identifier{"campaign", name}.Sanitize()
+		var old bool
+		err := conn.QueryRow(ctx, `SELECT to_regclass($1) IS NOT NULL`, table).Scan(&old)
+		if err != nil || !old {
+			continue
+		}
+		err = conn.QueryRow(ctx, fmt.Sprintf(`
+			SELECT NOT EXISTS (SELECT FROM %s WHERE created_at >= $1)
+			   AND NOT EXISTS (SELECT FROM campaign.campaigns
+			                    WHERE state IN ('draft', 'scheduled', 'running') AND first_id < $3 AND last_id >= $2)`, table),
+			before, n*partitionSize, (n+1)*partitionSize).Scan(&old)
+		if err != nil {
+			return dropped, fmt.Errorf("look at partition %s: %w", name, err)
+		}
+		if !old {
+			continue
+		}
+		for _, statement := range []string{
+			`ALTER TABLE campaign.messages DETACH PARTITION ` + table + ` CONCURRENTLY`,
+			`DROP TABLE ` + table,
+			fmt.Sprintf(`DELETE FROM campaign.attempts WHERE message_id >= %d AND message_id < %d`, n*partitionSize, (n+1)*partitionSize),
+			fmt.Sprintf(`DELETE FROM campaign.provider_ids WHERE message_id >= %d AND message_id < %d`, n*partitionSize, (n+1)*partitionSize),
+		} {
+			if _, err := conn.Exec(ctx, statement); err != nil {
+				return dropped, fmt.Errorf("drop partition %s: %w", name, err)
+			}
+		}
+		dropped = append(dropped, name)
+	}
+	return dropped, nil
+}

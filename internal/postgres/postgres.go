@@ -1,0 +1,155 @@
+// Package postgres holds every SQL statement; each public method is one atomic
+// step. It must not know rates, HTTP or the provider's codes, and decides
+// nothing about a message's state: it locks rows, lets package campaign decide,
+// and writes back.
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/campaignd/campaignd/internal/campaign"
+)
+
+// Store is the database. Its methods may be called by many goroutines.
+type Store struct {
+	pool       *pgxpool.Pool
+	deployment string
+}
+
+// Options of a connection pool.
+type Options struct {
+	MaxConns int32  // 0 means 8
+	Name     string // application_name
+}
+
+// Connect opens a pool and checks that the database answers. It returns
+// ErrNoDatabase with the remedy when it does not.
+func Connect(ctx context.Context, url string, o Options) (*pgxpool.Pool, error) {
+	config, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		// The parser's error may repeat the password.
+		return nil, campaign.ErrInvalid.With("the database URL cannot be read",
+			"it looks like postgres://user:password@host:5432/name; check CAMPAIGN_DATABASE_URL")
+	}
+	config.MaxConns = max(o.MaxConns, 8)
+	if o.Name != "" {
+		config.ConnConfig.RuntimeParams["application_name"] = o.Name
+	}
+	if config.ConnConfig.ConnectTimeout == 0 {
+		config.ConnConfig.ConnectTimeout = 5 * time.Second
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("open the database pool: %w", err)
+	}
+	if err := pool.Ping(ctx); err != nil {
+		pool.Close()
+		return nil, unreachable(err, config.ConnConfig)
+	}
+	return pool, nil
+}
+
+// unreachable tells the usual reasons apart. It never repeats the password.
+func unreachable(err error, c *pgx.ConnConfig) error {
+	where := net.JoinHostPort(c.Host, fmt.Sprint(c.Port))
+	if len(c.Host) > 0 && c.Host[0] == '/' {
+		where = c.Host
+	}
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		switch pg.Code {
+		case "28P01", "28000":
+			return campaign.ErrForbidden.With(fmt.Sprintf("the database at %s refuses user %q: %s", where, c.User, pg.Message),
+				"check user and password in CAMPAIGN_DATABASE_URL")
+		case "3D000":
+			return campaign.ErrNoDatabase.With(fmt.Sprintf("there is no database %q at %s", c.Database, where),
+				"create it, or name another in CAMPAIGN_DATABASE_URL")
+		}
+		return campaign.ErrNoDatabase.With(fmt.Sprintf("the database at %s refuses: %s", where, pg.Message), "")
+	}
+	return campaign.ErrNoDatabase.With(fmt.Sprintf("the database at %s does not answer", where),
+		"is it running? CAMPAIGN_DATABASE_URL says where it is")
+}
+
+// Open gives the store of a migrated database. It returns ErrSchema when the
+// schema is older than this program.
+func Open(ctx context.Context, pool *pgxpool.Pool) (*Store, error) {
+	if err := checkSchema(ctx, pool); err != nil {
+		return nil, err
+	}
+	s := &Store{pool: pool}
+	err := pool.QueryRow(ctx, `SELECT value FROM campaign.settings WHERE key = 'deployment'`).Scan(&s.deployment)
+	if err != nil {
+		return nil, fmt.Errorf("read the deployment's name: %w", translate(err))
+	}
+	return s, nil
+}
+
+// Pool gives the pool, for the queue's client.
+func (s *Store) Pool() *pgxpool.Pool { return s.pool }
+
+// Deployment is the first part of every opaque id.
+func (s *Store) Deployment() string { return s.deployment }
+
+// Ping checks that the database answers.
+func (s *Store) Ping(ctx context.Context) error { return s.pool.Ping(ctx) }
+
+// translate turns the database's errors into ours where they have a meaning.
+func translate(err error) error {
+	if err == nil {
+		return nil
+	}
+	if errors.Is(err, pgx.ErrNoRows) {
+		return campaign.ErrNotFound
+	}
+	var pg *pgconn.PgError
+	if !errors.As(err, &pg) {
+		return err
+	}
+	switch pg.Code {
+	case "42501":
+		return campaign.ErrForbidden.With(pg.Message, "the database role lacks this grant")
+	case "3F000", "42P01", "42703":
+		return campaign.ErrSchema.With("the database schema is not this program's: "+pg.Message, "run: campaignctl migrate")
+	}
+	return err
+}
+
+// violates reports whether an error is the violation of a named constraint.
+func violates(err error, constraint string) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.ConstraintName == constraint
+}
+
+// again reports whether a whole batch may simply be repeated: a deadlock, a
+// serialisation failure or a lost connection.
+func again(err error) bool {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		switch {
+		case pg.Code == "40P01", pg.Code == "40001", pg.Code[:2] == "57", pg.Code[:2] == "53", pg.Code[:2] == "08", pg.Code == "55P03":
+			return true
+		}
+		return false
+	}
+	return err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)
+}
+
+// badData reports whether a batch failed because of one of its elements.
+func badData(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && (pg.Code[:2] == "22" || pg.Code[:2] == "23")
+}
+
+// inTx runs fn in a transaction.
+func (s *Store) inTx(ctx context.Context, fn func(pgx.Tx) error) error {
+	return pgx.BeginFunc(ctx, s.pool, fn)
+}

@@ -1,0 +1,116 @@
+// Package queue holds every job kind, its arguments, its queue and its retry
+// rule, and builds the River clients. It must not know what a job does: workers
+// are given to it by cmd.
+package queue
+
+import (
+	"fmt"
+	"log/slog"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+
+	"github.com/campaignd/campaignd/internal/campaign"
+)
+
+// Schema is where River's tables live.
+const Schema = "river"
+
+// NotifyChannel is where River's clients listen for new jobs.
+const NotifyChannel = Schema + ".river_insert"
+
+// MaxAttempts of a send job. A send job always ends done, so attempts are only
+// spent by rescues; a rescue at the last attempt would discard the job.
+const MaxAttempts = 100
+
+const (
+	// JobTimeout is more than the longest turn: 5 s for the limiter, 10 s of a
+	// claim's life, 20 s for the POST.
+	JobTimeout = 40 * time.Second
+	// RescueAfter must be above JobTimeout. What a dead node's workers held runs
+	// again after it and at most 30 s, the rescuer's period, later.
+	RescueAfter = 45 * time.Second
+	// CompletedRetention is short because messages keep the history, and every
+	// finished job makes the scheduler's and the cleaner's scans longer.
+	CompletedRetention = 10 * time.Minute
+)
+
+// Name gives a channel's queue; high is the one whose messages overtake
+// campaigns.
+func Name(id campaign.ChannelID, high bool) string {
+	if high {
+		return fmt.Sprintf("ch_%d_high", id)
+	}
+	return fmt.Sprintf("ch_%d", id)
+}
+
+// ChannelOf reads a channel's id from the name of one of its queues.
+func ChannelOf(name string) (campaign.ChannelID, bool) {
+	rest, ok := strings.CutPrefix(strings.TrimSuffix(name, "_high"), "ch_")
+	if !ok {
+		return 0, false
+	}
+	id, err := strconv.ParseInt(rest, 10, 64)
+	return campaign.ChannelID(id), err == nil
+}
+
+// Send is the job of one turn of one message. The kind and the JSON names are
+// stored data: once released they do not change.
+type Send struct {
+	Message  campaign.MessageID `json:"message"`
+	Attempt  int                `json:"attempt"`
+	Campaign campaign.ID        `json:"campaign,omitempty"`
+}
+
+// Kind names the job in river_job.
+func (Send) Kind() string { return "send" }
+
+// Partitions is the periodic job that makes message partitions ahead of need.
+type Partitions struct{}
+
+// Kind names the job in river_job.
+func (Partitions) Kind() string { return "partitions" }
+
+// Inserter gives an insert-only client.
+func Inserter(pool *pgxpool.Pool) (*river.Client[pgx.Tx], error) {
+	return river.NewClient(riverpgxv5.New(pool), &river.Config{Schema: Schema})
+}
+
+// Config is what a working client needs beside its workers.
+type Config struct {
+	ID       string // unique per process
+	Logger   *slog.Logger
+	Workers  *river.Workers
+	Periodic []*river.PeriodicJob
+	// Works says whether this node works queues; a node without still registers
+	// every kind, so that it can lead without discarding jobs.
+	Works bool
+}
+
+// Maintenance is the queue of the daemon's own periodic jobs.
+const Maintenance = "maintenance"
+
+// Worker gives the client that works jobs. Queues of channels are added as
+// channels appear.
+func Worker(pool *pgxpool.Pool, c Config) (*river.Client[pgx.Tx], error) {
+	return river.NewClient(riverpgxv5.New(pool), &river.Config{
+		ID:                          c.ID,
+		Schema:                      Schema,
+		Logger:                      c.Logger,
+		Workers:                     c.Workers,
+		PeriodicJobs:                c.Periodic,
+		Queues:                      map[string]river.QueueConfig{Maintenance: {MaxWorkers: 1}},
+		JobTimeout:                  JobTimeout,
+		RescueStuckJobsAfter:        RescueAfter,
+		MaxAttempts:                 MaxAttempts,
+		CompletedJobRetentionPeriod: CompletedRetention,
+		CancelledJobRetentionPeriod: CompletedRetention,
+		// The indexes that are left after our migration dropped the GIN ones.
+		ReindexerIndexNames: []string{"river_job_kind", "river_job_prioritized_fetching_index", "river_job_state_and_finalized_at_index", "river_job_unique_idx"},
+	})
+}
