@@ -1,6 +1,10 @@
 package campaign
 
-import "time"
+import (
+	"strconv"
+	"strings"
+	"time"
+)
 
 // TemplateStatus values that we act on; the provider has more, and only
 // APPROVED is sent (whatsapp-facts §1.3).
@@ -44,6 +48,41 @@ type Template struct {
 	SyncedAt   time.Time
 }
 
+// TemplateSummary is what "template check --json" prints of a template (design
+// §11).
+type TemplateSummary struct {
+	Name     string   `json:"name"`
+	Language string   `json:"language"`
+	Category string   `json:"category"`
+	Format   string   `json:"format"`
+	Slots    []Slot   `json:"slots"`    // never null
+	Problems []string `json:"problems"` // never null
+	Sendable bool     `json:"sendable"`
+}
+
+// Summary gives the template as "template check" shows it.
+func (t *Template) Summary() TemplateSummary {
+	return TemplateSummary{
+		Name: t.Name, Language: t.Language, Category: t.Category, Format: t.Format,
+		Slots:    append([]Slot{}, t.Slots...),
+		Problems: append([]string{}, t.Problems...),
+		Sendable: t.Sendable,
+	}
+}
+
+// NormalizeLanguage writes a language as the send API and the template list do:
+// en-US, as webhooks have it, becomes en_US (whatsapp-facts §0).
+func NormalizeLanguage(code string) string {
+	language, region, found := strings.Cut(strings.ReplaceAll(strings.TrimSpace(code), "-", "_"), "_")
+	if !found {
+		return strings.ToLower(language)
+	}
+	if len(region) == 2 {
+		region = strings.ToUpper(region)
+	}
+	return strings.ToLower(language) + "_" + region
+}
+
 // Marketing reports whether the template is of the marketing category.
 func (t Template) Marketing() bool { return t.Category == CategoryMarketing }
 
@@ -53,24 +92,25 @@ type SlotKind string
 // The kinds of slots. Those of buttons carry the sub_type of the button
 // component (whatsapp-facts §2.3).
 const (
-	SlotText       SlotKind = "text"
-	SlotImage      SlotKind = "image"
-	SlotVideo      SlotKind = "video"
-	SlotDocument   SlotKind = "document"
-	SlotGIF        SlotKind = "gif"
-	SlotLocation   SlotKind = "location"
-	SlotProduct    SlotKind = "product"
-	SlotURL        SlotKind = "url"         // the suffix of a URL button
-	SlotQuickReply SlotKind = "quick_reply" // the payload of a quick reply
-	SlotCopyCode   SlotKind = "copy_code"   // a coupon code
-	SlotOTP        SlotKind = "otp"
-	SlotFlow       SlotKind = "flow"
-	SlotCatalog    SlotKind = "catalog"
-	SlotMPM        SlotKind = "mpm"
-	SlotOrder      SlotKind = "order_details"
-	SlotOffer      SlotKind = "limited_time_offer"
-	SlotVoiceCall  SlotKind = "voice_call"
-	SlotCarousel   SlotKind = "carousel"
+	SlotText        SlotKind = "text"
+	SlotImage       SlotKind = "image"
+	SlotVideo       SlotKind = "video"
+	SlotDocument    SlotKind = "document"
+	SlotGIF         SlotKind = "gif"
+	SlotLocation    SlotKind = "location"
+	SlotProduct     SlotKind = "product"
+	SlotURL         SlotKind = "url"         // the suffix of a URL button
+	SlotQuickReply  SlotKind = "quick_reply" // the payload of a quick reply
+	SlotCopyCode    SlotKind = "copy_code"   // a coupon code
+	SlotOTP         SlotKind = "otp"
+	SlotFlow        SlotKind = "flow"
+	SlotCatalog     SlotKind = "catalog"
+	SlotMPM         SlotKind = "mpm"
+	SlotOrder       SlotKind = "order_details"
+	SlotOffer       SlotKind = "limited_time_offer"
+	SlotVoiceCall   SlotKind = "voice_call" // the payload of a call button
+	SlotOrderStatus SlotKind = "order_status"
+	SlotCarousel    SlotKind = "carousel"
 )
 
 // Slot is one place of a template that a send fills. Keys: header (media,
@@ -83,10 +123,31 @@ type Slot struct {
 	Required bool     `json:"required"`
 }
 
+// ButtonKey is the slot key of a button, counting all buttons of the template
+// from 0.
+func ButtonKey(index int) string {
+	// The first ten are constants: keys are asked for with every message.
+	const first = "button.0button.1button.2button.3button.4button.5button.6button.7button.8button.9"
+	if index >= 0 && index < 10 {
+		return first[index*8 : index*8+8]
+	}
+	return "button." + strconv.Itoa(index)
+}
+
+// The kinds of parts. Those of a carousel are prefixed with their card:
+// card.0.body.
+const (
+	PartHeader = "header"
+	PartBody   = "body"
+	PartFooter = "footer"
+	PartButton = "button"
+	PartOffer  = "limited_time_offer"
+)
+
 // Part is one visible part of a template with its placeholders, for previews
 // and for the lengths after substitution.
 type Part struct {
-	Kind   string // header, body, footer, button
+	Kind   string // see PartHeader …
 	Format string // of a header: TEXT, IMAGE …; of a button: its type
 	Index  int    // of a button, counting all buttons from 0
 	Text   string // with {{1}} or {{name}}; a button's label
