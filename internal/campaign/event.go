@@ -55,12 +55,16 @@ type Event struct {
 	// Messages says that the element came under the field "messages": only such
 	// elements change a message.
 	Messages bool `json:"-"`
-	// Failure is the catalogue's reading of the first error of a failed status.
+	// Failure is the catalogue's reading of the first error of a failed status, or
+	// of a value-level error.
 	Failure *Failure `json:"-"`
 	// At is Timestamp as a time; zero where it was absent or unreadable.
 	At time.Time `json:"-"`
 	// Payload is a quick reply's payload.
 	Payload string `json:"-"`
+	// TemplateID is the provider's id of the template; beyond 2⁵³ it must not pass
+	// through a float.
+	TemplateID string `json:"-"`
 	// WABA is the id of the entry, the account of an account event.
 	WABA string `json:"-"`
 	// DisplayPhone are the digits of the business number the event is about.
