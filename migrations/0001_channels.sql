@@ -52,8 +52,10 @@ CREATE TABLE campaign.templates (
     parts       jsonb NOT NULL,
     components  jsonb NOT NULL,
     synced_at   timestamptz NOT NULL DEFAULT now(),
+    changed_at  timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT templates_key UNIQUE (channel_id, name, language)
 );
+COMMENT ON COLUMN campaign.templates.changed_at IS 'when the slots last changed: a plan that is older was made for another template';
 COMMENT ON COLUMN campaign.templates.components IS 'the provider''s JSON of the whole template; slots and parts were derived from it';
 
 CREATE TABLE campaign.media (

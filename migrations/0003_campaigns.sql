@@ -13,6 +13,7 @@ CREATE TABLE campaign.campaigns (
     plan_hash   text NOT NULL DEFAULT '',
     rate        double precision NOT NULL DEFAULT 0 CONSTRAINT campaigns_rate_check CHECK (rate >= 0),
     constants   jsonb NOT NULL DEFAULT '{}',
+    template_ids bigint[] NOT NULL DEFAULT '{}',
     total       bigint NOT NULL DEFAULT 0,
     eligible    bigint NOT NULL DEFAULT 0,
     first_id    bigint NOT NULL DEFAULT 0,
@@ -28,6 +29,7 @@ CREATE TABLE campaign.campaigns (
 -- What a daemon has to look at: few rows, whatever the history.
 CREATE INDEX campaigns_open_idx ON campaign.campaigns (state) WHERE state IN ('scheduled', 'running');
 COMMENT ON COLUMN campaign.campaigns.constants IS 'parameters that are the same for every recipient; a message holds only its own';
+COMMENT ON COLUMN campaign.campaigns.template_ids IS 'the languages of the template that the plan uses: what a hold on a template stops, found without the messages';
 COMMENT ON COLUMN campaign.campaigns.first_id IS 'the least message id; every statement over a campaign passes first_id and last_id so that partitions are dropped';
 COMMENT ON COLUMN campaign.campaigns.credit_at IS 'up to when the campaign''s own rate has been spent by fan-out';
 

@@ -102,3 +102,11 @@ SELECT campaign_id, channel_id, state, detail, sum(n)::bigint AS n
  GROUP BY campaign_id, channel_id, state, detail
 HAVING sum(n) <> 0;
 COMMENT ON COLUMN campaign.message_counts.detail IS 'the reason of what is skipped or waits, the code of what failed';
+
+-- POSTs of the last two minutes, one row per node, campaign and second: what a
+-- status shows as the rate now. Unlogged: after a crash there was none.
+CREATE UNLOGGED TABLE campaign.samples (
+    campaign_id bigint NOT NULL,
+    at          timestamptz NOT NULL DEFAULT clock_timestamp(),
+    posts       bigint NOT NULL
+);
