@@ -1,0 +1,182 @@
+package postgres
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+	"math"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/campaignd/campaignd/internal/campaign"
+	"github.com/campaignd/campaignd/internal/queue"
+)
+
+const sendMaxAttempts = queue.MaxAttempts
+
+var (
+	//go:embed sql/fanout_campaigns.sql
+	fanoutCampaignsSQL string
+	//go:embed sql/fanout_queue.sql
+	fanoutQueueSQL string
+	//go:embed sql/count_fold.sql
+	countFoldSQL string
+)
+
+// Window bounds how many messages of a channel have jobs: about a minute of the
+// rate, so that pause, cancel and priority act at once and a list of ten million
+// costs no more memory than one of ten thousand (design §6).
+type Window struct {
+	// Jobs is the most messages of the channel that may be queued at a time.
+	Jobs int
+	// Slice is the most that one pass queues of one campaign before the next has
+	// its turn: campaigns on a number share it fairly.
+	Slice int
+}
+
+// FanOut queues due messages of a channel's running campaigns and inserts their
+// jobs, all in one transaction, and returns how many. Several nodes may call it;
+// one at a time does the work for a channel.
+func (s *Store) FanOut(ctx context.Context, channel campaign.ChannelID, w Window) (int, error) {
+	total := 0
+	err := s.inTx(ctx, func(tx pgx.Tx) error {
+		total = 0
+		ok, err := tryLock(ctx, tx, lockFanOut, int32(channel))
+		if err != nil || !ok {
+			return err
+		}
+		open, err := fanoutCampaigns(ctx, tx, channel)
+		if err != nil || len(open) == 0 {
+			return err
+		}
+		queued := int64(0)
+		for _, c := range open {
+			queued += c.queued
+		}
+		room := int64(w.Jobs) - queued
+		if room <= 0 {
+			return nil
+		}
+		share := max(room/int64(len(open)), 1)
+		for _, c := range open {
+			n := min(share, int64(w.Slice), room)
+			if c.rate > 0 {
+				n = min(n, c.credit)
+			}
+			if n <= 0 {
+				continue
+			}
+			done, err := fanoutCampaign(ctx, tx, channel, c, n)
+			if err != nil {
+				return fmt.Errorf("queue messages of campaign %d: %w", c.id, err)
+			}
+			total += done
+			room -= int64(done)
+		}
+		if total == 0 {
+			return nil
+		}
+		_, err = tx.Exec(ctx, `SELECT pg_notify($1, json_build_object('queue', $2::text)::text)`, queue.NotifyChannel, queue.Name(channel, false))
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("fan out channel %d: %w", channel, translate(err))
+	}
+	return total, nil
+}
+
+// open is what fan-out needs to know of a campaign with work.
+type open struct {
+	id        campaign.ID
+	rate      float64
+	credit    int64 // messages that the campaign's own rate allows now
+	first     campaign.MessageID
+	last      campaign.MessageID
+	queued    int64
+	heldTmpls []int64
+}
+
+// fanoutCampaigns takes the shared locks and then, in a statement of its own,
+// reads which campaigns of the channel may send.
+func fanoutCampaigns(ctx context.Context, tx pgx.Tx, channel campaign.ChannelID) ([]open, error) {
+	rows, err := tx.Query(ctx, `SELECT id FROM campaign.campaigns WHERE channel_id = $1 AND state = 'running' ORDER BY id`, channel)
+	if err != nil {
+		return nil, err
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[campaign.ID])
+	if err != nil {
+		return nil, err
+	}
+	b := &pgx.Batch{}
+	keys := []lockKey{channelKey(channel)}
+	for _, id := range ids {
+		keys = append(keys, campaignKey(id))
+	}
+	queueShared(b, keys)
+	var list []open
+	b.Queue(fanoutCampaignsSQL, pgx.StrictNamedArgs{"channel": channel, "campaigns": ids}).Query(func(rows pgx.Rows) error {
+		for rows.Next() {
+			var c open
+			var elapsed float64
+			if err := rows.Scan(&c.id, &c.rate, &elapsed, &c.first, &c.last, &c.queued, &c.heldTmpls); err != nil {
+				return err
+			}
+			c.credit = int64(math.Floor(c.rate * elapsed))
+			list = append(list, c)
+		}
+		return rows.Err()
+	})
+	return list, tx.SendBatch(ctx, b).Close()
+}
+
+func fanoutCampaign(ctx context.Context, tx pgx.Tx, channel campaign.ChannelID, c open, n int64) (int, error) {
+	rows, err := tx.Query(ctx, fanoutQueueSQL, pgx.StrictNamedArgs{
+		"campaign": c.id, "channel": channel, "first": c.first, "last": c.last, "limit": n,
+		"held": c.heldTmpls, "max_attempts": sendMaxAttempts, "queue": queue.Name(channel, false),
+	})
+	if err != nil {
+		return 0, err
+	}
+	defer rows.Close()
+	counts := map[counterKey]int64{}
+	done := 0
+	for rows.Next() {
+		var state campaign.MessageState
+		var detail string
+		var queued int64
+		if err := rows.Scan(&state, &detail, &queued); err != nil {
+			return 0, err
+		}
+		counts[counterKey{c.id, channel, state, detail}] -= queued
+		counts[counterKey{c.id, channel, campaign.Queued, ""}] += queued
+		done += int(queued)
+	}
+	if err := rows.Err(); err != nil || done == 0 {
+		return 0, err
+	}
+	b := &pgx.Batch{}
+	queueCounts(b, counts)
+	if c.rate > 0 {
+		// Spent credit moves the mark; at most a second of it is ever saved up.
+		b.Queue(`UPDATE campaign.campaigns SET credit_at = greatest(credit_at, clock_timestamp() - interval '1 second') + make_interval(secs => $2) WHERE id = $1`,
+			c.id, float64(done)/c.rate)
+	}
+	return done, tx.SendBatch(ctx, b).Close()
+}
+
+// FoldCounts adds the counters' deltas to the sums. One process at a time does
+// the work; the others return at once.
+func (s *Store) FoldCounts(ctx context.Context) error {
+	err := s.inTx(ctx, func(tx pgx.Tx) error {
+		ok, err := tryLock(ctx, tx, lockFold, 0)
+		if err != nil || !ok {
+			return err
+		}
+		_, err = tx.Exec(ctx, countFoldSQL)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("fold the counters: %w", translate(err))
+	}
+	return nil
+}

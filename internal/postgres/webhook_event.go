@@ -1,0 +1,91 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/campaignd/campaignd/internal/campaign"
+)
+
+// applyOther applies the events that are about a person, a template, a number or
+// an account.
+func (s *Store) applyOther(ctx context.Context, channel campaign.ChannelID, e campaign.Event) error {
+	switch e.Kind {
+	case campaign.EventUserPreference:
+		return s.applyPreference(ctx, e)
+	case campaign.EventTemplateStatus, campaign.EventTemplateCategory, campaign.EventTemplateQuality:
+		return s.ApplyTemplateEvent(ctx, channel, e)
+	case campaign.EventPhoneQuality:
+		_, err := s.pool.Exec(ctx, `UPDATE campaign.channels SET quality = $2 WHERE id = $1 AND quality <> $2`, channel, e.Event)
+		return translate(err)
+	case campaign.EventAccount:
+		return s.applyAccount(ctx, channel, e)
+	}
+	return nil
+}
+
+// preferenceSource marks an opt-out that WhatsApp told us of; a resume lifts only
+// these.
+const preferenceSource = "user_preference"
+
+// applyPreference records that a person stopped or resumed marketing in WhatsApp
+// (whatsapp-facts §6.5). A resume lifts only what WhatsApp itself stopped.
+func (s *Store) applyPreference(ctx context.Context, e campaign.Event) error {
+	if e.User == "" {
+		return nil
+	}
+	phone := "+" + strings.TrimPrefix(e.User, "+")
+	err := s.inTx(ctx, func(tx pgx.Tx) error {
+		if err := lockExclusively(ctx, tx, peopleKey()); err != nil {
+			return err
+		}
+		var err error
+		switch e.Value {
+		case "stop":
+			_, err = tx.Exec(ctx, `UPDATE campaign.contacts SET opted_out_at = clock_timestamp(), opted_out_by = $2, updated_at = now()
+			                        WHERE match_key = (SELECT match_key FROM campaign.contacts WHERE phone = $1) AND opted_out_at IS NULL`, phone, preferenceSource)
+		case "resume", "signup":
+			_, err = tx.Exec(ctx, `UPDATE campaign.contacts SET opted_out_at = NULL, opted_out_by = '', updated_at = now()
+			                        WHERE match_key = (SELECT match_key FROM campaign.contacts WHERE phone = $1) AND opted_out_by IN ($2, 'provider')`, phone, preferenceSource)
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("record a marketing preference: %w", translate(err))
+	}
+	return nil
+}
+
+// accountStops are the account events after which nothing of the account may be
+// sent (whatsapp-facts §6.5), with what a person is told.
+var accountStops = map[string]string{
+	"ACCOUNT_RESTRICTION": "WhatsApp restricted the account",
+	"DISABLED_UPDATE":     "WhatsApp disables the account",
+	"ACCOUNT_DELETED":     "the account was deleted",
+	"PARTNER_REMOVED":     "the account was taken away from the provider",
+	"ACCOUNT_OFFBOARDED":  "the account was offboarded",
+}
+
+// applyAccount holds the account of a channel on a restriction, a ban, a deletion
+// or a removal, and lifts its own hold when it is reinstated.
+func (s *Store) applyAccount(ctx context.Context, channel campaign.ChannelID, e campaign.Event) error {
+	var account int64
+	if err := s.pool.QueryRow(ctx, `SELECT account_id FROM campaign.channels WHERE id = $1`, channel).Scan(&account); err != nil {
+		return fmt.Errorf("find the account of channel %d: %w", channel, translate(err))
+	}
+	if e.Event == "ACCOUNT_RECONNECTED" || e.Event == "DISABLED_UPDATE" && e.Value == "REINSTATE" {
+		_, err := s.LiftHold(ctx, campaign.HoldAccount, account, campaign.SourceAccount)
+		return err
+	}
+	reason, stops := accountStops[e.Event]
+	if !stops {
+		return nil
+	}
+	if e.Reason != "" {
+		reason += ": " + e.Reason
+	}
+	return s.PutHold(ctx, campaign.Hold{Scope: campaign.HoldAccount, ScopeID: account, Source: campaign.SourceAccount, Reason: reason})
+}
