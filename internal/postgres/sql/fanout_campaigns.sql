@@ -1,0 +1,23 @@
+-- The running campaigns of a channel that nothing holds, with what they have
+-- queued. Campaign 0 stands for messages that belong to none. A campaign's own
+-- rate is kept as an average: credit since credit_at, at most one second of it.
+WITH standing AS (
+  SELECT scope, scope_id FROM campaign.holds WHERE until IS NULL OR until > clock_timestamp()),
+todo AS (
+  SELECT c.id, c.rate, c.credit_at, c.first_id, c.last_id
+    FROM campaign.campaigns AS c
+   WHERE c.id = ANY(@campaigns::bigint[]) AND c.state = 'running'
+     AND NOT EXISTS (SELECT FROM standing AS h WHERE h.scope = 'campaign' AND h.scope_id = c.id)
+  UNION ALL
+  SELECT 0, 0, NULL, 0, (SELECT last_value FROM campaign.message_ids))
+SELECT t.id, t.rate,
+       COALESCE(extract(epoch FROM least(clock_timestamp() - t.credit_at, interval '1 second')), 1)::double precision,
+       t.first_id, t.last_id,
+       COALESCE((SELECT sum(n) FROM campaign.message_totals AS n
+                  WHERE n.channel_id = @channel AND n.campaign_id = t.id AND n.state = 'queued'), 0)::bigint,
+       ARRAY(SELECT h.scope_id FROM standing AS h WHERE h.scope = 'template')
+  FROM todo AS t
+ WHERE NOT EXISTS (SELECT FROM standing AS h
+                    WHERE h.scope = 'channel' AND h.scope_id = @channel
+                       OR h.scope = 'account' AND h.scope_id = (SELECT account_id FROM campaign.channels WHERE id = @channel))
+ ORDER BY t.id

@@ -1,0 +1,7 @@
+-- The circumstances of a batch, read in statements of their own: their snapshots
+-- are taken after the locks, so whatever a pause or a cancel committed before is
+-- seen.
+SELECT id, state, not_after, COALESCE(spec->'retry', '{}'), COALESCE(spec->>'us_marketing', 'skip'),
+       COALESCE(spec->>'us_territories', 'allow')
+  FROM campaign.campaigns
+ WHERE id = ANY(@campaigns::bigint[])
