@@ -23,6 +23,9 @@ type problem struct {
 	http       int    // the status that the body claims
 }
 
+// codeLimit bounds a code that is a word.
+const codeLimit = 64
+
 // codeInText finds the "(#131030)" with which Meta opens its messages.
 var codeInText = regexp.MustCompile(`\(#(\d{1,7})\)`)
 
@@ -152,8 +155,12 @@ func wrappedText(text string, depth int) problem {
 // errorObject reads Meta's error (whatsapp-facts §4.1, §4.2) and the On-Premise
 // one, which differ in their details only.
 func errorObject(e raw, depth int) problem {
-	p := problem{code: strings.TrimSpace(e.get("code").text())}
-	p.number, p.numeric = e.get("code").integer()
+	p := problem{}
+	if p.number, p.numeric = e.get("code").integer(); p.numeric {
+		p.code = strconv.Itoa(p.number)
+	} else {
+		p.code = bounded(e.get("code").text(), codeLimit)
+	}
 	p.subcode, _ = e.get("error_subcode").integer()
 	message := firstText(e.get("message").text(), e.get("title").text(), e.get("error_user_msg").text(), e.get("type").text())
 

@@ -67,7 +67,7 @@ func ExplainHTTP(status int, body []byte) (failure campaign.Failure, recognised 
 		p.recognised = false
 	}
 	f := p.failure(status)
-	f.Details = bounded(p.details)
+	f.Details = bounded(p.details, detailsLimit)
 	switch {
 	case status != 0:
 		f.HTTP = status
@@ -168,12 +168,12 @@ func (p problem) refine(f campaign.Failure) campaign.Failure {
 // detailsLimit bounds what is stored of the provider's words with each message.
 const detailsLimit = 500
 
-func bounded(s string) string {
+func bounded(s string, runes int) string {
 	s = strings.TrimSpace(s)
-	if utf8.RuneCountInString(s) <= detailsLimit {
+	if utf8.RuneCountInString(s) <= runes {
 		return s
 	}
-	return string([]rune(s)[:detailsLimit]) + "…"
+	return string([]rune(s)[:runes]) + "…"
 }
 
 // Explanation is a Failure as "error explain --json" prints it (design §11).

@@ -44,8 +44,8 @@ func gatewayFailure(text string) (campaign.Failure, bool) {
 	for _, g := range gatewayRows {
 		if g.text.MatchString(text) {
 			f := g.failure(g.code)
-			if gap := delayIn(text); gap > f.Retry.First {
-				f.Retry.First = gap
+			if asked := backoff(delayIn(text), unlimited); f.Class == campaign.SlowDown && asked.First > f.Retry.First {
+				f.Retry = asked
 			}
 			return f, true
 		}

@@ -271,9 +271,9 @@ func firstError(list raw) *campaign.Failure {
 		}
 		f := unknownFailure(firstText(p.code, codeUnknown), 0)
 		if p.numeric {
-			f = p.refine(explain(strconv.Itoa(p.number), p.number, 0))
+			f = p.refine(explain(p.code, p.number, 0))
 		}
-		f.Details = bounded(p.details)
+		f.Details = bounded(p.details, detailsLimit)
 		f.HTTP = 0 // a webhook has none
 		return &f
 	}
