@@ -53,7 +53,7 @@ func readProblem(body []byte) problem {
 // messageID is messages[0].id, the only proof of acceptance.
 func messageID(doc raw) string {
 	for m := range doc.get("messages").elements() {
-		return m.get("id").text()
+		return strings.TrimSpace(m.get("id").text())
 	}
 	return ""
 }
@@ -196,7 +196,8 @@ func metaObject(m raw) problem {
 	if details != "" && message != "" {
 		p.details = message + ": " + details
 	}
-	p.recognised = p.text != "" || p.http >= 300
+	succeeded := string(m.get("success")) == "true" // a success of the config endpoints, or no word about the message
+	p.recognised = !succeeded && (p.text != "" || p.http >= 300)
 	return p
 }
 
