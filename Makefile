@@ -1,0 +1,35 @@
+# Everything here works on a machine with Go, git and make alone.
+
+# Overridden where git does not know the version (an unpacked archive).
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+GOLANGCI_LINT_VERSION = v2.15.0
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+build: ## bin/campaignd and bin/campaignctl
+	go build -trimpath -ldflags '-X main.buildVersion=$(VERSION)' -o bin/ ./cmd/...
+
+test: ## go vet and every test, on a real PostgreSQL
+	@scripts/need-postgres test
+	go vet ./...
+	go test -timeout 15m ./...
+
+demo: build ## a whole campaign on this machine, with a simulated provider
+	@scripts/need-postgres demo
+	bin/campaignd demo $(DEMO)
+
+compose-demo: ## the same through docker-compose.yml
+	scripts/compose-demo
+
+lint: ## gofmt and golangci-lint (make lint-tools installs it)
+	@test -z "$$(gofmt -l . | tee /dev/stderr)"
+	golangci-lint run
+
+lint-tools: ## golangci-lint, built from source into GOBIN
+	go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+
+clean: ## what the other targets have made
+	rm -rf bin
+
+.PHONY: help build test demo compose-demo lint lint-tools clean
