@@ -23,21 +23,14 @@ var (
 	countFoldSQL string
 )
 
-// Window bounds how many messages of a channel have jobs: about a minute of the
-// rate, so that pause, cancel and priority act at once and a list of ten million
-// costs no more memory than one of ten thousand (design §6).
-type Window struct {
-	// Jobs is the most messages of the channel that may be queued at a time.
-	Jobs int
-	// Slice is the most that one pass queues of one campaign before the next has
-	// its turn: campaigns on a number share it fairly.
-	Slice int
-}
-
 // FanOut queues due messages of a channel's running campaigns and inserts their
-// jobs, all in one transaction, and returns how many. Several nodes may call it;
-// one at a time does the work for a channel.
-func (s *Store) FanOut(ctx context.Context, channel campaign.ChannelID, w Window) (int, error) {
+// jobs, all in one transaction, and returns how many. At most jobs messages of
+// the channel are queued at a time: about a minute of its rate, so that pause,
+// cancel and priority act at once and a list of ten million costs no more memory
+// than one of ten thousand (design §6). At most slice of one campaign are queued
+// before the next has its turn: campaigns on a number share it fairly. Several
+// nodes may call it; one at a time does the work for a channel.
+func (s *Store) FanOut(ctx context.Context, channel campaign.ChannelID, jobs, slice int) (int, error) {
 	total := 0
 	err := s.inTx(ctx, func(tx pgx.Tx) error {
 		total = 0
@@ -53,13 +46,13 @@ func (s *Store) FanOut(ctx context.Context, channel campaign.ChannelID, w Window
 		for _, c := range open {
 			queued += c.queued
 		}
-		room := int64(w.Jobs) - queued
+		room := int64(jobs) - queued
 		if room <= 0 {
 			return nil
 		}
 		share := max(room/int64(len(open)), 1)
 		for _, c := range open {
-			n := min(share, int64(w.Slice), room)
+			n := min(share, int64(slice), room)
 			if c.rate > 0 {
 				n = min(n, c.credit)
 			}

@@ -1,0 +1,92 @@
+// Package batch gathers what many goroutines ask for into few calls: one
+// transaction for hundreds of claims, outcomes or webhooks, each of which waits
+// for its own answer. It knows nothing of what it gathers.
+package batch
+
+import (
+	"context"
+	"sync"
+)
+
+// Gatherer gathers what many workers ask for into batches, each one call of run,
+// and hands every worker its own answer. It adds no delay of its own: while a
+// batch is under way the next one fills, so batches are as large as the load
+// asks for and a lone request is not held up.
+type Gatherer[I, O any] struct {
+	in  chan item[I, O]
+	run func(context.Context, []I) ([]O, error)
+	max int
+	wg  sync.WaitGroup
+}
+
+type item[I, O any] struct {
+	value I
+	reply chan<- answer[O]
+}
+
+type answer[O any] struct {
+	value O
+	err   error
+}
+
+// New starts flights goroutines that each carry one batch at a time, of
+// at most max elements. ctx bounds the calls, not the goroutines: they end with
+// Close.
+func New[I, O any](ctx context.Context, flights, max int, run func(context.Context, []I) ([]O, error)) *Gatherer[I, O] {
+	b := &Gatherer[I, O]{in: make(chan item[I, O], 4*max), run: run, max: max}
+	for range flights {
+		b.wg.Add(1)
+		go b.loop(ctx)
+	}
+	return b
+}
+
+func (b *Gatherer[I, O]) loop(ctx context.Context) {
+	defer b.wg.Done()
+	items := make([]item[I, O], 0, b.max)
+	values := make([]I, 0, b.max)
+	for first := range b.in {
+		items, values = append(items[:0], first), append(values[:0], first.value)
+		for full := false; !full && len(items) < b.max; {
+			select {
+			case next, ok := <-b.in:
+				if !ok {
+					full = true
+					break
+				}
+				items, values = append(items, next), append(values, next.value)
+			default:
+				full = true
+			}
+		}
+		results, err := b.run(ctx, values)
+		for i, it := range items {
+			a := answer[O]{err: err}
+			if err == nil {
+				a.value = results[i]
+			}
+			it.reply <- a
+		}
+	}
+}
+
+// Do hands one element in and waits for its answer: until ctx ends only while
+// the element was not taken; afterwards its fate is known only by its answer.
+func (b *Gatherer[I, O]) Do(ctx context.Context, value I) (O, error) {
+	reply := make(chan answer[O], 1)
+	select {
+	case b.in <- item[I, O]{value, reply}:
+	case <-ctx.Done():
+		var none O
+		return none, ctx.Err()
+	}
+	a := <-reply
+	return a.value, a.err
+}
+
+// Close ends the gatherer after everything handed in was answered. Nobody may
+// call Do any more.
+func (b *Gatherer[I, O]) Close() {
+	close(b.in)
+	b.wg.Wait()
+}

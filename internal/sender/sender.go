@@ -1,0 +1,354 @@
+// Package sender is the outgoing half: the fan-out ticker, the send worker and
+// its outcome. A turn goes limiter → claim → POST → outcome (design §4). It
+// must not know SQL, nor the provider's codes: it looks at classes.
+package sender
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/riverqueue/river"
+
+	"github.com/campaignd/campaignd/internal/batch"
+	"github.com/campaignd/campaignd/internal/campaign"
+	"github.com/campaignd/campaignd/internal/queue"
+	"github.com/campaignd/campaignd/internal/throttle"
+)
+
+// Store is what the sender needs of the database.
+type Store interface {
+	Channels(ctx context.Context) ([]campaign.Channel, error)
+	TemplateByID(ctx context.Context, id campaign.TemplateID) (campaign.Template, error)
+	CampaignConstants(ctx context.Context, id campaign.ID) ([]byte, error)
+	Opaque(message campaign.MessageID, attempt int) string
+
+	FanOut(ctx context.Context, channel campaign.ChannelID, jobs, slice int) (int, error)
+	Claim(ctx context.Context, turns []campaign.Turn) ([]campaign.Claimed, error)
+	Release(ctx context.Context, turns []campaign.Turn) error
+	Record(ctx context.Context, outcomes []campaign.Outcome) error
+
+	PutHold(ctx context.Context, h campaign.Hold) error
+	LiftHold(ctx context.Context, scope campaign.HoldScope, id int64, source string) (bool, error)
+}
+
+// Provider posts messages of one channel.
+type Provider interface {
+	Send(ctx context.Context, r *campaign.Request) campaign.Answer
+	Close()
+}
+
+// Queues adds and removes the queues this node works; River's client has it.
+type Queues interface {
+	Add(name string, config river.QueueConfig) error
+	Remove(ctx context.Context, name string) error
+}
+
+// Config of a Sender.
+type Config struct {
+	Store Store
+	// Connect gives a channel's provider. Its error is shown to people as the
+	// reason why the channel is held: it must hold no key.
+	Connect func(campaign.Channel) (Provider, error)
+	Logger  *slog.Logger
+	// MaxWorkers bounds the messages of a channel that are on the wire at a time,
+	// and so the messages of unknown fate after a crash.
+	MaxWorkers int
+	// Now is the clock; time.Now when nil.
+	Now func() time.Time
+}
+
+// DefaultMaxWorkers bounds the workers of a channel without a limit. More than
+// this brought nothing on two cores (river-facts §2.2: Postgres is the limit).
+const DefaultMaxWorkers = 500
+
+// Sender sends the messages of every channel. Run keeps it going.
+type Sender struct {
+	Config
+	queues Queues
+
+	claims   *batch.Gatherer[campaign.Turn, campaign.Claimed]
+	outcomes *batch.Gatherer[campaign.Outcome, struct{}]
+	releases *batch.Gatherer[campaign.Turn, struct{}]
+
+	mu        sync.RWMutex
+	channels  map[campaign.ChannelID]*channel
+	templates map[campaign.TemplateID]cached[campaign.Template]
+	constants map[campaign.ID]campaign.Parameters
+}
+
+// channel is one sending number on this node.
+type channel struct {
+	campaign.Channel
+	provider Provider
+	throttle *throttle.Channel
+	workers  int
+	streaks  streaks
+	problem  string // why it cannot be used, when it cannot
+}
+
+type cached[T any] struct {
+	value T
+	read  time.Time
+}
+
+// Claim and outcome batches: two of each under way, so that one fills while the
+// other commits; 500 rows are 2-3 ms of Postgres each, and larger batches only
+// made the workers of the batch wait for one another.
+const (
+	flights   = 2
+	batchSize = 500
+)
+
+// New gives a sender. Its batches are written on ctx, which a stop must not
+// cancel before every worker is gone.
+func New(ctx context.Context, c Config) *Sender {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.MaxWorkers == 0 {
+		c.MaxWorkers = DefaultMaxWorkers
+	}
+	s := &Sender{Config: c,
+		channels:  map[campaign.ChannelID]*channel{},
+		templates: map[campaign.TemplateID]cached[campaign.Template]{},
+		constants: map[campaign.ID]campaign.Parameters{},
+	}
+	s.claims = batch.New(ctx, flights, batchSize, c.Store.Claim)
+	s.outcomes = batch.New(ctx, flights, batchSize, func(ctx context.Context, o []campaign.Outcome) ([]struct{}, error) {
+		return make([]struct{}, len(o)), c.Store.Record(ctx, o)
+	})
+	s.releases = batch.New(ctx, 1, batchSize, func(ctx context.Context, t []campaign.Turn) ([]struct{}, error) {
+		return make([]struct{}, len(t)), c.Store.Release(ctx, t)
+	})
+	return s
+}
+
+// Use tells the sender where its queues are; River's client needs the workers
+// first, and the workers need the sender.
+func (s *Sender) Use(q Queues) { s.queues = q }
+
+// channelsEvery is how often added and changed channels are taken up: within 2 s
+// (design §10).
+const channelsEvery = time.Second
+
+// Run fans out and keeps the channels current until ctx ends; then it closes the
+// throttles, so that nobody waits for a turn any more. Workers may go on: their
+// batches are written until Close.
+func (s *Sender) Run(ctx context.Context) error {
+	if err := s.refresh(ctx); err != nil {
+		s.Logger.Error("cannot read the channels", "error", err)
+	}
+	var wg sync.WaitGroup
+	wg.Add(1)
+	go func() {
+		defer wg.Done()
+		s.fanOut(ctx)
+	}()
+	tick := time.NewTicker(channelsEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			wg.Wait()
+			s.mu.RLock()
+			for _, ch := range s.channels {
+				if ch.throttle != nil {
+					ch.throttle.Close()
+				}
+			}
+			s.mu.RUnlock()
+			return nil
+		case <-tick.C:
+			if err := s.refresh(ctx); err != nil && ctx.Err() == nil {
+				s.Logger.Error("cannot read the channels", "error", err)
+			}
+		}
+	}
+}
+
+// Close ends the batches and connections after the last worker is gone.
+func (s *Sender) Close() {
+	s.claims.Close()
+	s.outcomes.Close()
+	s.releases.Close()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, ch := range s.channels {
+		if ch.provider != nil {
+			ch.provider.Close()
+		}
+	}
+}
+
+// sourceKey is the source of the hold on a channel whose key cannot be resolved
+// on the node that should send.
+const sourceKey = "key"
+
+// refresh takes up channels that were added or changed.
+func (s *Sender) refresh(ctx context.Context) error {
+	list, err := s.Store.Channels(ctx)
+	if err != nil {
+		return err
+	}
+	for _, c := range list {
+		s.mu.RLock()
+		known := s.channels[c.ID]
+		s.mu.RUnlock()
+		if known != nil && known.provider != nil && known.UpdatedAt.Equal(c.UpdatedAt) {
+			continue
+		}
+		if err := s.takeUp(ctx, c, known); err != nil {
+			return fmt.Errorf("take up channel %d: %w", c.ID, err)
+		}
+	}
+	return nil
+}
+
+func (s *Sender) takeUp(ctx context.Context, c campaign.Channel, known *channel) error {
+	provider, err := s.Connect(c)
+	if err != nil {
+		reason := "campaignd cannot use the channel: " + err.Error()
+		if known == nil || known.problem != reason {
+			s.Logger.Error("a channel cannot be used", "channel_id", c.ID, "error", err)
+			if err := s.Store.PutHold(ctx, campaign.Hold{Scope: campaign.HoldChannel, ScopeID: int64(c.ID), Source: sourceKey, Reason: reason}); err != nil {
+				return err
+			}
+		}
+		if known == nil || known.provider == nil {
+			s.mu.Lock()
+			s.channels[c.ID] = &channel{Channel: c, problem: reason}
+			s.mu.Unlock()
+		}
+		return nil
+	}
+	if _, err := s.Store.LiftHold(ctx, campaign.HoldChannel, int64(c.ID), sourceKey); err != nil {
+		return err
+	}
+	next := &channel{Channel: c, provider: provider, workers: s.workersFor(c.Rate)}
+	if known != nil && known.throttle != nil {
+		next.throttle = known.throttle
+		next.throttle.SetRate(c.Rate)
+	} else {
+		next.throttle = throttle.New(throttle.Config{Rate: c.Rate})
+	}
+	s.mu.Lock()
+	s.channels[c.ID] = next
+	s.mu.Unlock()
+	if known != nil && known.provider != nil && known.workers == next.workers {
+		return nil
+	}
+	return s.addQueues(ctx, next, known != nil && known.workers > 0)
+}
+
+// workersFor gives the number of messages of a channel that may be under way.
+// Workers wait for the limiter inside their slot, at most 5 s: with one worker
+// for each message a second nobody waits longer than that, and an answer may
+// take a second at the full rate.
+func (s *Sender) workersFor(rate float64) int {
+	if rate == 0 {
+		return s.MaxWorkers
+	}
+	return max(2, min(int(rate+0.5), s.MaxWorkers))
+}
+
+func (s *Sender) addQueues(ctx context.Context, ch *channel, replace bool) error {
+	for _, high := range []bool{false, true} {
+		name := queue.Name(ch.ID, high)
+		if replace {
+			if err := s.queues.Remove(ctx, name); err != nil {
+				return fmt.Errorf("stop queue %s: %w", name, err)
+			}
+		}
+		config := river.QueueConfig{MaxWorkers: ch.workers, FetchCooldown: 10 * time.Millisecond, FetchPollInterval: 500 * time.Millisecond}
+		if high {
+			config.MaxWorkers = max(2, ch.workers/4)
+			config.FetchCooldown = 5 * time.Millisecond
+		}
+		err := s.queues.Add(name, config)
+		var added *river.QueueAlreadyAddedError
+		if err != nil && !errors.As(err, &added) {
+			return fmt.Errorf("work queue %s: %w", name, err)
+		}
+	}
+	s.Logger.Info("channel taken up", "channel_id", ch.ID, "channel", ch.Name, "rate", ch.Rate, "workers", ch.workers)
+	return nil
+}
+
+func (s *Sender) channel(id campaign.ChannelID) *channel {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	ch := s.channels[id]
+	if ch == nil || ch.provider == nil {
+		return nil
+	}
+	return ch
+}
+
+// Rates gives the limit and the present speed of each channel on this node, in
+// messages per second.
+func (s *Sender) Rates() map[campaign.ChannelID][2]float64 {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	rates := make(map[campaign.ChannelID][2]float64, len(s.channels))
+	for id, ch := range s.channels {
+		if ch.throttle != nil {
+			limit, now := ch.throttle.Rate()
+			rates[id] = [2]float64{limit, now}
+		}
+	}
+	return rates
+}
+
+// templateFor is how long a template is kept; a sync or an event that changes it
+// is seen after at most that. What must act at once is a hold, read by every
+// claim.
+const templateFor = 2 * time.Second
+
+func (s *Sender) template(ctx context.Context, id campaign.TemplateID) (*campaign.Template, error) {
+	s.mu.RLock()
+	c, ok := s.templates[id]
+	s.mu.RUnlock()
+	if ok && s.Now().Sub(c.read) < templateFor {
+		return &c.value, nil
+	}
+	t, err := s.Store.TemplateByID(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	s.templates[id] = cached[campaign.Template]{t, s.Now()}
+	s.mu.Unlock()
+	return &t, nil
+}
+
+// constantsOf gives a campaign's constant parameters, which never change.
+func (s *Sender) constantsOf(ctx context.Context, id campaign.ID) (campaign.Parameters, error) {
+	s.mu.RLock()
+	p, ok := s.constants[id]
+	s.mu.RUnlock()
+	if ok {
+		return p, nil
+	}
+	data, err := s.Store.CampaignConstants(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.UnmarshalJSON(data); err != nil {
+		return nil, fmt.Errorf("read the constants of campaign %d: %w", id, err)
+	}
+	s.mu.Lock()
+	s.constants[id] = p
+	s.mu.Unlock()
+	return p, nil
+}
+
+func newClaimID() campaign.ClaimID {
+	var id campaign.ClaimID
+	rand.Read(id[:]) //nolint:errcheck // never fails since Go 1.24
+	return id
+}
