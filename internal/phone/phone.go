@@ -365,7 +365,7 @@ func invalid(n *phonenumbers.PhoneNumber) *Error {
 	case phonenumbers.TOO_SHORT:
 		return &Error{CodeTooShort, "too short for a phone number of " + of}
 	case phonenumbers.IS_POSSIBLE_LOCAL_ONLY:
-		return &Error{CodeTooShort, "too short for a phone number of " + of + ": the area code is missing"}
+		return &Error{CodeTooShort, "too short for a phone number of " + of + ": is the area code missing?"}
 	case phonenumbers.TOO_LONG:
 		return &Error{CodeTooLong, "too long for a phone number of " + of}
 	}
