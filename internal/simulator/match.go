@@ -152,7 +152,11 @@ var buttonOf = map[string]string{
 }
 
 func matchButtons(buttons []buttonSend, want []templateButton) *refusal {
-	for _, b := range buttons {
+	for i := range buttons {
+		b := &buttons[i]
+		if b.index == noIndex {
+			b.index = max(0, slices.IndexFunc(want, func(w templateButton) bool { return buttonOf[w.kind] == b.subType }))
+		}
 		if b.index >= len(want) {
 			return refuse(132012, fmt.Sprintf("button at index %d does not exist in the template", b.index))
 		}

@@ -224,7 +224,9 @@ func (s *Simulator) accept(d *delivery, matched *template) {
 		return
 	}
 	d.waID = d.digits
-	if s.profile.odd {
+	if d.send.group {
+		d.waID = d.send.to
+	} else if s.profile.odd {
 		d.waID = whatsAppID(d.digits)
 	}
 	d.id = s.messageID(d.waID, d.dialect)

@@ -18,7 +18,7 @@ const (
 	maxURL          = 2000
 	maxCoupon       = 20
 	maxOTP          = 15
-	maxPayload      = 256
+	maxPayload      = 512
 	maxID           = 512
 )
 
@@ -232,7 +232,10 @@ func validCurrency(_ *checker, s string) *refusal {
 	return nil
 }
 
-func validCoupon(_ *checker, s string) *refusal {
+func validCoupon(c *checker, s string) *refusal {
+	if c.placeholders && isPlaceholder(s) {
+		return nil
+	}
 	if !only(s, func(b byte) bool {
 		return b >= '0' && b <= '9' || b >= 'a' && b <= 'z' || b >= 'A' && b <= 'Z'
 	}) {

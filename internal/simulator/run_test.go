@@ -610,7 +610,7 @@ func TestConfigIsChecked(t *testing.T) {
 		"latency":                {Latency: -1},
 		"components are missing": {TemplatesFile: bad},
 		"key of its own":         {Key: "a", Numbers: []Number{{Key: "a"}}},
-		"webhook URL":            {WebhookURL: "http://far.example"},
+		"webhook URL":            {WebhookURL: "far.example/hook"},
 		"behaviours":             {BehavioursFile: filepath.Join(dir, "none.csv")},
 		"open ledger":            {LedgerFile: filepath.Join(dir, "none", "ledger")},
 	} {
@@ -624,5 +624,56 @@ func TestConfigIsChecked(t *testing.T) {
 	}
 	if err := s.Run(context.Background()); err == nil {
 		t.Error("Run listened on an impossible address")
+	}
+}
+
+// What the provider took is reported, what it did not take is not, whatever the
+// client was told: the ledger is the truth that tests compare with.
+func TestHostileProfileReportsExactlyWhatTheLedgerHas(t *testing.T) {
+	t.Parallel()
+
+	target := newReceiver(t)
+	target.fail = 3
+	s := start(t, Config{WebhookURL: target.URL, Profile: Hostile, Seed: 11, Pace: 0.0005, Rate: -1, Latency: time.Millisecond, SlowAnswer: 20 * time.Millisecond})
+	const n = 600
+	told := map[string]bool{}
+	for i := range n {
+		_, body, _ := call(t, "POST", s.URL()+"/messages", "", spring(fmt.Sprintf("+91981234%04d", i), fmt.Sprint(i)))
+		if list, ok := body["messages"].([]any); ok && len(list) == 1 {
+			told[list[0].(map[string]any)["id"].(string)] = true
+		}
+	}
+	eventually(t, "an empty backlog", func() bool { return s.Stats().WebhooksWaiting == 0 })
+
+	entries, err := s.Ledger().Entries()
+	if err != nil || len(entries) != n {
+		t.Fatalf("%d entries, %v", len(entries), err)
+	}
+	target.mu.Lock()
+	defer target.mu.Unlock()
+	reported, opaque := map[string]bool{}, map[string]string{}
+	for _, r := range target.statuses {
+		reported[r.ID], opaque[r.ID] = true, r.Opaque
+	}
+	taken, silent := 0, 0
+	for _, e := range entries {
+		if e.ID == "" {
+			continue
+		}
+		taken++
+		if !reported[e.ID] || opaque[e.ID] != e.Opaque {
+			t.Errorf("%s %s: reported %v as %q", e.Outcome, e.Opaque, reported[e.ID], opaque[e.ID])
+		}
+		if !told[e.ID] {
+			silent++
+		}
+		delete(reported, e.ID)
+		delete(told, e.ID)
+	}
+	if len(reported) > 0 || len(told) > 0 {
+		t.Errorf("%d messages were reported and %d acknowledged that are not in the ledger", len(reported), len(told))
+	}
+	if taken < n/2 || taken == n || silent == 0 {
+		t.Errorf("%d taken, %d of them without telling the client", taken, silent)
 	}
 }

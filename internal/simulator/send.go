@@ -45,6 +45,9 @@ type slot struct {
 	id   string // media id
 }
 
+// noIndex stands for a button sent without an index.
+const noIndex = -1
+
 type buttonSend struct {
 	index   int
 	subType string
@@ -55,6 +58,9 @@ type buttonSend struct {
 // templates, these only get as far as "there is an object of that name".
 var otherKinds = []string{"audio", "contacts", "document", "image", "interactive", "location", "reaction", "sticker", "video"}
 
+// kinds are all message types, each of which is also the name of its object.
+var kinds = append([]string{"template", "text"}, otherKinds...)
+
 var (
 	envelopeFields = func() []field {
 		str := func(max int) *shape { return &shape{kind: kindString, max: max} }
@@ -64,7 +70,7 @@ var (
 			{"recipient_type", false, &shape{kind: kindString, enum: []string{"individual", "group"}}},
 			{"to", false, &shape{kind: kindString, min: 1, max: maxID}},
 			{"recipient", false, &shape{kind: kindString, min: 1, max: maxID, valid: validBSUID}},
-			{"type", false, &shape{kind: kindString, enum: append([]string{"template", "text"}, otherKinds...)}},
+			{"type", false, &shape{kind: kindString, enum: kinds}},
 			{"biz_opaque_callback_data", false, str(maxOpaque)},
 			{"context", false, &shape{kind: kindObject, fields: []field{{"message_id", true, anyID}}}},
 			{"recipient_identity_key_hash", false, anyID},
@@ -158,7 +164,7 @@ func (c *checker) parseSend(body []byte) (*send, *refusal) {
 	if _, ok := object[s.kind]; !ok {
 		return nil, refuse(131008, "is required").at(s.kind)
 	}
-	for _, other := range append([]string{"template", "text"}, otherKinds...) {
+	for _, other := range kinds {
 		if _, ok := object[other]; ok && other != s.kind && !c.sandbox {
 			return nil, refuse(100, "unexpected property for a message of type "+s.kind).at(other)
 		}
@@ -307,7 +313,7 @@ var (
 	buttonComponent = &shape{kind: kindObject, fields: []field{
 		{"type", true, &shape{kind: kindString, enum: componentTypes}},
 		{"sub_type", true, &shape{kind: kindString, enum: subTypes}},
-		{"index", true, &shape{kind: kindIndex, min: 0, max: 9}},
+		{"index", false, &shape{kind: kindIndex, min: 0, max: 9}},
 		{"parameters", true, &shape{kind: kindArray, min: 1}},
 	}}
 	carouselComponent = &shape{kind: kindObject, fields: []field{
@@ -319,6 +325,25 @@ var (
 	}}
 	subTypes = []string{"quick_reply", "url", "copy_code", "flow", "catalog", "mpm", "order_details", "order_status", "voice_call"}
 )
+
+// parameterTypes lists the parameters each component takes, and each button by
+// its sub_type (whatsapp-facts §2.2, §2.3).
+var (
+	parameterTypes = map[string]*shape{
+		"header":                   oneOf("text", "image", "video", "document", "gif", "location", "product"),
+		"body":                     oneOf("text", "currency", "date_time"),
+		"limited_time_offer":       oneOf("limited_time_offer"),
+		"tap_target_configuration": oneOf("tap_target_configuration"),
+		"order_status":             oneOf("order_status"),
+		"quick_reply":              oneOf("payload"),
+		"url":                      oneOf("text"),
+		"copy_code":                oneOf("coupon_code"),
+		"voice_call":               oneOf("ttl_minutes", "payload"),
+	}
+	cardHeaderTypes = oneOf("image", "video", "gif", "product")
+)
+
+func oneOf(words ...string) *shape { return &shape{kind: kindString, enum: words} }
 
 // parseComponent checks one component of a message or of a card and adds it to p.
 func (c *checker) parseComponent(t *templateSend, p *part, v any, inCard bool, seen map[string]bool) *refusal {
@@ -349,16 +374,13 @@ func (c *checker) parseComponent(t *templateSend, p *part, v any, inCard bool, s
 	}
 
 	list, _ := object["parameters"].([]any)
-	allowed, most := []string{kind}, 1
-	switch kind {
-	case "header":
-		allowed = []string{"text", "image", "video", "document", "gif", "location", "product"}
-		if inCard {
-			allowed = []string{"image", "video", "gif", "product"}
-		}
-	case "body":
-		allowed, most = []string{"text", "currency", "date_time"}, 0
-	case "limited_time_offer":
+	allowed, most := parameterTypes[kind], 1
+	switch {
+	case kind == "header" && inCard:
+		allowed = cardHeaderTypes
+	case kind == "body":
+		most = 0
+	case kind == "limited_time_offer":
 		t.offer = true
 	}
 	if len(list) == 0 && kind != "header" && kind != "body" {
@@ -394,12 +416,12 @@ func (c *checker) parseComponent(t *templateSend, p *part, v any, inCard bool, s
 }
 
 // parseParameter checks a parameter that may be of any of the allowed types.
-func (c *checker) parseParameter(v any, allowed []string) (slot, *refusal) {
+func (c *checker) parseParameter(v any, allowed *shape) (slot, *refusal) {
 	object, ok := v.(map[string]any)
 	if !ok {
 		return slot{}, refuse(100, "must be a JSON object")
 	}
-	if r := c.check(object["type"], &shape{kind: kindString, enum: allowed}); r != nil {
+	if r := c.check(object["type"], allowed); r != nil {
 		if _, given := object["type"]; !given {
 			r = refuse(131008, "is required")
 		}
@@ -421,15 +443,18 @@ func (c *checker) parseParameter(v any, allowed []string) (slot, *refusal) {
 }
 
 func (c *checker) parseButton(p *part, v any, object map[string]any) *refusal {
-	if _, given := object["index"]; !given && c.sandbox {
-		object["index"] = json.Number("0") // On-Premise allowed this for a single button
-	}
 	if r := c.check(v, buttonComponent); r != nil {
 		return r
 	}
-	b := buttonSend{subType: strings.ToLower(object["sub_type"].(string))}
-	n, _ := integer(object["index"], true)
-	b.index = int(n)
+	b := buttonSend{subType: strings.ToLower(object["sub_type"].(string)), index: noIndex}
+	if index, given := object["index"]; given {
+		n, _ := integer(index, true)
+		b.index = int(n)
+	} else if b.subType != "voice_call" && !c.sandbox {
+		// Meta's samples leave it out for the call button, of which a template
+		// has one; On-Premise allowed it for any single button.
+		return refuse(131008, "is required").at("index")
+	}
 	if slices.ContainsFunc(p.buttons, func(other buttonSend) bool { return other.index == b.index }) {
 		return refuse(100, "two buttons have the same index").at("index")
 	}
@@ -451,18 +476,14 @@ func (c *checker) parseButton(p *part, v any, object map[string]any) *refusal {
 
 func (c *checker) parseButtonParameter(subType string, v any) (slot, *refusal) {
 	switch subType {
-	case "quick_reply":
-		return c.parseParameter(v, []string{"payload"})
+	case "quick_reply", "copy_code", "voice_call":
+		return c.parseParameter(v, parameterTypes[subType])
 	case "url":
-		s, r := c.parseParameter(v, []string{"text"})
+		s, r := c.parseParameter(v, parameterTypes[subType])
 		if r == nil && len(s.text) > maxURL {
 			r = refuse(132005, fmt.Sprintf("must be at most %d characters long", maxURL)).at("text")
 		}
 		return s, r
-	case "copy_code":
-		return c.parseParameter(v, []string{"coupon_code"})
-	case "voice_call":
-		return c.parseParameter(v, []string{"ttl_minutes", "payload"})
 	}
 	want := "action"
 	if subType == "order_status" {

@@ -200,8 +200,9 @@ func TestOneBrokenFieldIsRefused(t *testing.T) {
 		if err := json.Unmarshal(body, &root); err != nil {
 			t.Fatal(err)
 		}
+		callButton := strings.Contains(string(body), "voice_call") // whose index may be left out
 		for _, m := range mutate(t, root) {
-			if m.isLegal() {
+			if m.isLegal() || callButton && m.what == "delete" && strings.HasSuffix(m.path, ".index") {
 				continue
 			}
 			broken++
