@@ -1,0 +1,889 @@
+package throttle_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/campaignd/campaignd/internal/throttle"
+)
+
+// recorder is the order in which goroutines got their turns, and when.
+type recorder struct {
+	mu    sync.Mutex
+	names []string
+	times []time.Time
+}
+
+func (r *recorder) add(name string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.names = append(r.names, name)
+	r.times = append(r.times, time.Now())
+}
+
+// order returns the names since the last call.
+func (r *recorder) order() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	names := r.names
+	r.names = nil
+	return names
+}
+
+// enter starts a goroutine that waits for a turn, and returns once it is in
+// line. The goroutine records its name when it has its turn, its name and the
+// error when it has not.
+func enter(ctx context.Context, c *throttle.Channel, r *recorder, name string, turn throttle.Turn) {
+	go func() {
+		if _, err := c.Wait(ctx, turn); err != nil {
+			r.add(name + ": " + short(err))
+			return
+		}
+		r.add(name)
+	}()
+	synctest.Wait()
+}
+
+func short(err error) string {
+	for _, known := range []struct {
+		err  error
+		name string
+	}{
+		{throttle.ErrTooLong, "too long"},
+		{throttle.ErrDropped, "dropped"},
+		{throttle.ErrClosed, "closed"},
+		{throttle.ErrSpent, "spent"},
+		{context.Canceled, "cancelled"},
+	} {
+		if errors.Is(err, known.err) {
+			return known.name
+		}
+	}
+	return err.Error()
+}
+
+// exhaust takes turns until the next one has to wait.
+func exhaust(t *testing.T, c *throttle.Channel) (taken int) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var r recorder
+	for {
+		enter(ctx, c, &r, "taken", throttle.Turn{})
+		if len(r.order()) == 0 {
+			cancel()
+			synctest.Wait()
+			return taken
+		}
+		taken++
+	}
+}
+
+func wantOrder(t *testing.T, r *recorder, want ...string) {
+	t.Helper()
+	if got := r.order(); !slices.Equal(got, want) {
+		t.Fatalf("order at %v: got %q, want %q", time.Now().Format("05.000"), got, want)
+	}
+}
+
+func wantRate(t *testing.T, c *throttle.Channel, wantLimit, wantNow float64) {
+	t.Helper()
+	limit, now := c.Rate()
+	if math.Abs(limit-wantLimit) > 1e-9 || math.Abs(now-wantNow) > 1e-9 {
+		t.Fatalf("rate: got limit %v, now %v; want limit %v, now %v", limit, now, wantLimit, wantNow)
+	}
+}
+
+// pass goes through Wait and Pace n times, one after the other.
+func pass(t *testing.T, c *throttle.Channel, n int) {
+	t.Helper()
+	for range n {
+		ticket, err := c.Wait(t.Context(), throttle.Turn{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := ticket.Pace(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestChannelWait(t *testing.T) {
+	t.Parallel()
+
+	for name, test := range map[string]func(*testing.T){
+		"TurnsComeAtTheRate": func(t *testing.T) {
+			c := throttle.New(throttle.Config{Rate: 80})
+			exhaust(t, c)
+			start := time.Now()
+			for i := 1; i <= 400; i++ {
+				if _, err := c.Wait(t.Context(), throttle.Turn{}); err != nil {
+					t.Fatal(err)
+				}
+				want := time.Duration(i) * 12500 * time.Microsecond
+				if got := time.Since(start); (got - want).Abs() > time.Millisecond {
+					t.Fatalf("turn %d after %v, want %v", i, got, want)
+				}
+			}
+		},
+
+		"PrioritiesOvertake": func(t *testing.T) {
+			c := throttle.New(throttle.Config{Rate: 1})
+			exhaust(t, c)
+			var r recorder
+			enter(t.Context(), c, &r, "low", throttle.Turn{Priority: 3})
+			enter(t.Context(), c, &r, "normal", throttle.Turn{Priority: 2})
+			time.Sleep(990 * time.Millisecond)
+			// The next token was reserved before this one came, and is its own.
+			enter(t.Context(), c, &r, "high", throttle.Turn{Priority: 1})
+			time.Sleep(3 * time.Second)
+			synctest.Wait()
+			wantOrder(t, &r, "high", "normal", "low")
+		},
+
+		"SamePriorityIsFirstInFirstOut": func(t *testing.T) {
+			c := throttle.New(throttle.Config{Rate: 10})
+			exhaust(t, c)
+			var r recorder
+			var want []string
+			for i := range 40 {
+				name := fmt.Sprint(i)
+				enter(t.Context(), c, &r, name, throttle.Turn{Priority: 2, Campaign: int64(i % 3)})
+				want = append(want, name)
+			}
+			time.Sleep(5 * time.Second)
+			synctest.Wait()
+			wantOrder(t, &r, want...)
+		},
+
+		"CancelledOnesLeaveTheLineAndNoTokenIsLost": func(t *testing.T) {
+			c := throttle.New(throttle.Config{Rate: 1})
+			exhaust(t, c)
+			start := time.Now()
+			var r recorder
+			ctx, cancel := context.WithCancel(t.Context())
+			enter(ctx, c, &r, "first", throttle.Turn{})
+			enter(t.Context(), c, &r, "second", throttle.Turn{})
+			time.Sleep(900 * time.Millisecond)
+			cancel()
+			synctest.Wait()
+			wantOrder(t, &r, "first: cancelled")
+			time.Sleep(100*time.Millisecond + time.Microsecond)
+			synctest.Wait()
+			wantOrder(t, &r, "second")
+			if got := time.Since(start); got > 1001*time.Millisecond {
+				t.Fatalf("the second turn came after %v", got)
+			}
+		},
+
+		"TheReservationOfAnEmptyLineIsUndone": func(t *testing.T) {
+			c := throttle.New(throttle.Config{Rate: 1})
+			exhaust(t, c)
+			var r recorder
+			for range 3 { // each would push the next token a second away
+				ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+				enter(ctx, c, &r, "a", throttle.Turn{})
+				time.Sleep(100 * time.Millisecond)
+				synctest.Wait()
+				cancel()
+				wantOrder(t, &r, "a: too long")
+			}
+			enter(t.Context(), c, &r, "b", throttle.Turn{})
+			time.Sleep(700*time.Millisecond + time.Microsecond)
+			synctest.Wait()
+			wantOrder(t, &r, "b")
+		},
+
+		"TheDeadlineHasItsOwnError": func(t *testing.T) {
+			c := throttle.New(throttle.Config{Rate: 0.1})
+			exhaust(t, c)
+			start := time.Now()
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+			defer cancel()
+			ticket, err := c.Wait(ctx, throttle.Turn{})
+			if !errors.Is(err, throttle.ErrTooLong) || !errors.Is(err, context.DeadlineExceeded) {
+				t.Fatalf("got error %v", err)
+			}
+			if got := time.Since(start); got != 5*time.Second {
+				t.Fatalf("it came after %v", got)
+			}
+			if c.Waiting() != 0 {
+				t.Fatalf("%d still wait", c.Waiting())
+			}
+			ticket.Cancel() // as a deferred call would
+			if err := ticket.Pace(t.Context()); !errors.Is(err, throttle.ErrSpent) {
+				t.Fatalf("a ticket that came with an error let a POST go: %v", err)
+			}
+		},
+
+		"AnEndedContextGetsNoTurn": func(t *testing.T) {
+			for _, rate := range []float64{0, 10} {
+				c := throttle.New(throttle.Config{Rate: rate})
+				ctx, cancel := context.WithCancel(t.Context())
+				cancel()
+				if _, err := c.Wait(ctx, throttle.Turn{}); !errors.Is(err, context.Canceled) {
+					t.Fatalf("rate %v: got error %v", rate, err)
+				}
+			}
+		},
+
+		"AnIdleChannelSavesNoMoreThanItsBurst": func(t *testing.T) {
+			for rate, want := range map[float64]int{1: 1, 10: 1, 39: 3, 80: 8, 1000: 100} {
+				c := throttle.New(throttle.Config{Rate: rate})
+				time.Sleep(time.Hour)
+				if got := exhaust(t, c); got != want {
+					t.Errorf("rate %v: %d turns at once, want %d", rate, got, want)
+				}
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, test)
+		})
+	}
+}
+
+func TestChannelDrop(t *testing.T) {
+	t.Parallel()
+
+	synctest.Test(t, func(t *testing.T) {
+		c := throttle.New(throttle.Config{Rate: 1})
+		exhaust(t, c)
+		var r recorder
+		enter(t.Context(), c, &r, "a1", throttle.Turn{Campaign: 1, Priority: 2})
+		enter(t.Context(), c, &r, "b1", throttle.Turn{Campaign: 2, Priority: 2})
+		enter(t.Context(), c, &r, "b2", throttle.Turn{Campaign: 2, Priority: 1})
+		enter(t.Context(), c, &r, "a2", throttle.Turn{Campaign: 1, Priority: 2})
+		enter(t.Context(), c, &r, "b3", throttle.Turn{Campaign: 2, Priority: 1})
+		c.Drop(1)
+		synctest.Wait()
+		dropped := r.order()
+		slices.Sort(dropped)
+		if !slices.Equal(dropped, []string{"a1: dropped", "a2: dropped"}) {
+			t.Fatalf("dropped: %q", dropped)
+		}
+		// Resumed: whoever comes later is served.
+		enter(t.Context(), c, &r, "a3", throttle.Turn{Campaign: 1, Priority: 2})
+		time.Sleep(4*time.Second + time.Millisecond)
+		synctest.Wait()
+		wantOrder(t, &r, "b2", "b3", "b1", "a3")
+	})
+}
+
+func TestTicketCancel(t *testing.T) {
+	t.Parallel()
+
+	for name, test := range map[string]func(*testing.T){
+		"TheNextInLineTakesTheTurn": func(t *testing.T) {
+			c := throttle.New(throttle.Config{Rate: 1})
+			ticket, err := c.Wait(t.Context(), throttle.Turn{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var r recorder
+			enter(t.Context(), c, &r, "a", throttle.Turn{})
+			enter(t.Context(), c, &r, "b", throttle.Turn{})
+			time.Sleep(100 * time.Millisecond)
+			ticket.Cancel()
+			ticket.Cancel() // gives nothing back a second time
+			synctest.Wait()
+			wantOrder(t, &r, "a")
+			time.Sleep(900*time.Millisecond + time.Microsecond)
+			synctest.Wait()
+			wantOrder(t, &r, "b") // and the token under way was not disturbed
+		},
+
+		"ARefusedBatchCostsThoseBehindItNothing": func(t *testing.T) {
+			c := throttle.New(throttle.Config{Rate: 80})
+			var tickets []*throttle.Ticket
+			for range 84 {
+				ticket, err := c.Wait(t.Context(), throttle.Turn{Campaign: 1})
+				if err != nil {
+					t.Fatal(err)
+				}
+				tickets = append(tickets, &ticket)
+			}
+			for _, ticket := range tickets {
+				ticket.Cancel()
+			}
+			if got := exhaust(t, c); got != 84 {
+				t.Fatalf("%d turns were there again, want 84", got)
+			}
+		},
+
+		"WithoutALineTheTurnIsKeptForASecond": func(t *testing.T) {
+			c := throttle.New(throttle.Config{Rate: 0.01})
+			for wait, want := range map[time.Duration]int{999 * time.Millisecond: 1, time.Second: 0} {
+				time.Sleep(time.Hour)
+				ticket, err := c.Wait(t.Context(), throttle.Turn{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				ticket.Cancel()
+				time.Sleep(wait)
+				if got := exhaust(t, c); got != want {
+					t.Fatalf("after %v: %d turns, want %d", wait, got, want)
+				}
+			}
+		},
+
+		"AfterPaceItDoesNothing": func(t *testing.T) {
+			c := throttle.New(throttle.Config{Rate: 1})
+			ticket, err := c.Wait(t.Context(), throttle.Turn{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := ticket.Pace(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			ticket.Cancel()
+			if got := exhaust(t, c); got != 0 {
+				t.Fatalf("%d turns were given back", got)
+			}
+			if err := ticket.Pace(t.Context()); !errors.Is(err, throttle.ErrSpent) {
+				t.Fatalf("a second POST went on one turn: %v", err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, test)
+		})
+	}
+}
+
+func TestTicketPace(t *testing.T) {
+	t.Parallel()
+
+	// turns collects n tickets without letting any POST go, as a commit that
+	// takes long does.
+	turns := func(t *testing.T, c *throttle.Channel, priorities ...int) []*throttle.Ticket {
+		t.Helper()
+		var tickets []*throttle.Ticket
+		for _, priority := range priorities {
+			ticket, err := c.Wait(t.Context(), throttle.Turn{Priority: priority})
+			if err != nil {
+				t.Fatal(err)
+			}
+			tickets = append(tickets, &ticket)
+		}
+		return tickets
+	}
+	post := func(ctx context.Context, r *recorder, name string, ticket *throttle.Ticket) {
+		go func() {
+			if err := ticket.Pace(ctx); err != nil {
+				name += ": " + short(err)
+			}
+			r.add(name)
+		}()
+		synctest.Wait()
+	}
+
+	for name, test := range map[string]func(*testing.T){
+		"EvenTurnsAreNotDelayed": func(t *testing.T) {
+			for _, rate := range []float64{1, 7.5, 19.99, 39, 80, 1000} {
+				c := throttle.New(throttle.Config{Rate: rate})
+				exhaust(t, c)
+				time.Sleep(time.Duration(float64(time.Second) / rate))
+				for range 100 {
+					tickets := turns(t, c, 2)
+					start := time.Now()
+					if err := tickets[0].Pace(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+					if got := time.Since(start); got != 0 {
+						t.Fatalf("rate %v: delayed by %v", rate, got)
+					}
+				}
+			}
+		},
+
+		"ABunchIsSpacedByPriority": func(t *testing.T) {
+			c := throttle.New(throttle.Config{Rate: 5})
+			tickets := turns(t, c, 3, 3, 2, 1, 2)
+			var r recorder
+			for i, ticket := range tickets {
+				post(t.Context(), &r, fmt.Sprint(i), ticket)
+			}
+			time.Sleep(time.Second)
+			synctest.Wait()
+			wantOrder(t, &r, "0", "3", "2", "4", "1")
+			for i := 1; i < len(r.times); i++ {
+				// 5 % drift at most, and 50 ms tolerance once.
+				if got := r.times[i].Sub(r.times[0]); got < time.Duration(i)*190*time.Millisecond-50*time.Millisecond {
+					t.Fatalf("POST %d went %v after the first", i, got)
+				}
+			}
+		},
+
+		"ItsDeadlineLeavesTheTurnToBeGivenBack": func(t *testing.T) {
+			c := throttle.New(throttle.Config{Rate: 1})
+			tickets := turns(t, c, 2, 2)
+			if err := tickets[0].Pace(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			exhaust(t, c)
+			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+			defer cancel()
+			if err := tickets[1].Pace(ctx); !errors.Is(err, throttle.ErrTooLong) {
+				t.Fatalf("got error %v", err)
+			}
+			tickets[1].Cancel()
+			if got := exhaust(t, c); got != 1 {
+				t.Fatalf("%d turns were there again, want 1", got)
+			}
+		},
+
+		"AnEndedContextPostsNothing": func(t *testing.T) {
+			for _, rate := range []float64{0, 10} {
+				c := throttle.New(throttle.Config{Rate: rate})
+				ticket := turns(t, c, 2)[0]
+				ctx, cancel := context.WithCancel(t.Context())
+				cancel()
+				if err := ticket.Pace(ctx); !errors.Is(err, context.Canceled) {
+					t.Fatalf("rate %v: got error %v", rate, err)
+				}
+				if err := ticket.Pace(t.Context()); err != nil { // it is still held
+					t.Fatalf("rate %v: got error %v", rate, err)
+				}
+			}
+		},
+
+		"NothingIsPostedAfterTheShareEnded": func(t *testing.T) {
+			c := throttle.New(throttle.Config{Rate: 80})
+			c.SetShare(throttle.Share{Rate: 20, Until: time.Now().Add(6 * time.Second)})
+			tickets := turns(t, c, 2)
+			time.Sleep(6 * time.Second)
+			var r recorder
+			post(t.Context(), &r, "a", tickets[0])
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			wantOrder(t, &r)
+			c.SetShare(throttle.Share{Rate: 20, Until: time.Now().Add(6 * time.Second)})
+			synctest.Wait()
+			wantOrder(t, &r, "a")
+		},
+
+		"CloseEndsIt": func(t *testing.T) {
+			c := throttle.New(throttle.Config{Rate: 1})
+			tickets := turns(t, c, 2, 2, 2)
+			var r recorder
+			post(t.Context(), &r, "a", tickets[0])
+			post(t.Context(), &r, "b", tickets[1])
+			c.Close()
+			synctest.Wait()
+			post(t.Context(), &r, "c", tickets[2])
+			wantOrder(t, &r, "a", "b: closed", "c: closed")
+		},
+
+		"ARaisedRateDoesNotWaitForTheFormerInterval": func(t *testing.T) {
+			c := throttle.New(throttle.Config{Rate: 80})
+			tickets := turns(t, c, 2, 2)
+			c.SetRate(0.01)
+			for _, ticket := range tickets {
+				var r recorder
+				post(t.Context(), &r, "a", ticket)
+				if len(r.order()) == 0 {
+					c.SetRate(80)
+					time.Sleep(20 * time.Millisecond)
+					synctest.Wait()
+					wantOrder(t, &r, "a")
+				}
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, test)
+		})
+	}
+}
+
+func TestChannelSetRate(t *testing.T) {
+	t.Parallel()
+
+	for name, test := range map[string]func(*testing.T){
+		"ARaisedRateReachesThoseWhoWait": func(t *testing.T) {
+			c := throttle.New(throttle.Config{Rate: 0.01})
+			exhaust(t, c)
+			var r recorder
+			enter(t.Context(), c, &r, "a", throttle.Turn{})
+			enter(t.Context(), c, &r, "b", throttle.Turn{})
+			c.SetRate(10)
+			time.Sleep(100*time.Millisecond + time.Microsecond)
+			synctest.Wait()
+			wantOrder(t, &r, "a")
+			time.Sleep(100 * time.Millisecond)
+			synctest.Wait()
+			wantOrder(t, &r, "b")
+			wantRate(t, c, 10, 10)
+		},
+
+		"ALoweredRateReachesThoseWhoWait": func(t *testing.T) {
+			c := throttle.New(throttle.Config{Rate: 10})
+			exhaust(t, c)
+			var r recorder
+			enter(t.Context(), c, &r, "a", throttle.Turn{})
+			time.Sleep(50 * time.Millisecond) // half a token
+			c.SetRate(1)
+			time.Sleep(499 * time.Millisecond)
+			synctest.Wait()
+			wantOrder(t, &r)
+			time.Sleep(2 * time.Millisecond)
+			synctest.Wait()
+			wantOrder(t, &r, "a")
+		},
+
+		"LiftingTheLimitLetsEverybodyGo": func(t *testing.T) {
+			c := throttle.New(throttle.Config{Rate: 1})
+			exhaust(t, c)
+			var r recorder
+			enter(t.Context(), c, &r, "a", throttle.Turn{})
+			enter(t.Context(), c, &r, "b", throttle.Turn{})
+			c.SetRate(0)
+			synctest.Wait()
+			if got := r.order(); len(got) != 2 {
+				t.Fatalf("went: %q", got)
+			}
+			wantRate(t, c, 0, 0)
+			start := time.Now()
+			pass(t, c, 10_000)
+			if got := time.Since(start); got != 0 {
+				t.Fatalf("10,000 messages without a limit took %v", got)
+			}
+			c.SetRate(1)
+			if got := exhaust(t, c); got > 1 {
+				t.Fatalf("%d turns at once after a limit was set", got)
+			}
+		},
+
+		"WhatIsNoRateSendsNothing": func(t *testing.T) {
+			for _, rate := range []float64{-1, math.Inf(-1), math.NaN()} {
+				c := throttle.New(throttle.Config{Rate: rate})
+				if got := exhaust(t, c); got != 0 {
+					t.Errorf("rate %v: %d turns", rate, got)
+				}
+				c.SetRate(10)
+				if got := exhaust(t, c); got != 1 {
+					t.Errorf("from %v to 10/s: %d turns, want 1", rate, got)
+				}
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, test)
+		})
+	}
+}
+
+func TestChannelSetShare(t *testing.T) {
+	t.Parallel()
+
+	for name, test := range map[string]func(*testing.T){
+		"TheShareBoundsTheRate": func(t *testing.T) {
+			c := throttle.New(throttle.Config{Rate: 80})
+			c.SetShare(throttle.Share{Rate: 20, Until: time.Now().Add(time.Hour)})
+			wantRate(t, c, 80, 20)
+			c.SetShare(throttle.Share{Rate: 200, Until: time.Now().Add(time.Hour)})
+			wantRate(t, c, 80, 80)
+			c.SetShare(throttle.Share{})
+			wantRate(t, c, 80, 80)
+		},
+
+		"AfterItsEndNobodyGoesUntilItIsRenewed": func(t *testing.T) {
+			c := throttle.New(throttle.Config{Rate: 80})
+			c.SetShare(throttle.Share{Rate: 1, Until: time.Now().Add(2500 * time.Millisecond)})
+			exhaust(t, c)
+			var r recorder
+			for _, name := range []string{"a", "b", "c", "d"} {
+				enter(t.Context(), c, &r, name, throttle.Turn{})
+			}
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			wantOrder(t, &r, "a", "b")
+			wantRate(t, c, 80, 0)
+			c.SetShare(throttle.Share{Rate: 1, Until: time.Now().Add(time.Minute)})
+			synctest.Wait()
+			wantOrder(t, &r, "c")
+			time.Sleep(1001 * time.Millisecond)
+			synctest.Wait()
+			wantOrder(t, &r, "d")
+		},
+
+		"RenewalDoesNotDisturbTheLine": func(t *testing.T) {
+			c := throttle.New(throttle.Config{Rate: 80})
+			renew := func() { c.SetShare(throttle.Share{Rate: 1, Until: time.Now().Add(time.Second)}) }
+			renew()
+			exhaust(t, c)
+			var r recorder
+			enter(t.Context(), c, &r, "a", throttle.Turn{})
+			for range 10 {
+				time.Sleep(99 * time.Millisecond)
+				renew()
+			}
+			synctest.Wait()
+			wantOrder(t, &r)
+			time.Sleep(11 * time.Millisecond)
+			synctest.Wait()
+			wantOrder(t, &r, "a")
+		},
+
+		"NoShareSendsNothing": func(t *testing.T) {
+			for _, rate := range []float64{0, -1, math.NaN()} {
+				c := throttle.New(throttle.Config{})
+				c.SetShare(throttle.Share{Rate: rate, Until: time.Now().Add(time.Hour)})
+				if got := exhaust(t, c); got != 0 {
+					t.Errorf("share %v: %d turns", rate, got)
+				}
+			}
+		},
+
+		"AnEndlessShareEndsToo": func(t *testing.T) {
+			c := throttle.New(throttle.Config{})
+			c.SetShare(throttle.Share{Rate: math.Inf(1), Until: time.Now().Add(time.Second)})
+			pass(t, c, 1000)
+			time.Sleep(time.Second)
+			if got := exhaust(t, c); got != 0 {
+				t.Errorf("%d turns after its end", got)
+			}
+		},
+
+		"AnEndWithoutAMonotonicReadingHolds": func(t *testing.T) {
+			c := throttle.New(throttle.Config{Rate: 80})
+			c.SetShare(throttle.Share{Rate: 20, Until: time.Now().Round(0).Add(-time.Millisecond)})
+			if got := exhaust(t, c); got != 0 {
+				t.Errorf("%d turns after its end", got)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, test)
+		})
+	}
+}
+
+func TestChannelSlowDown(t *testing.T) {
+	t.Parallel()
+
+	wantCut := func(t *testing.T, c *throttle.Channel, begun time.Time, wantCut bool, wantNow float64) {
+		t.Helper()
+		cut, now := c.SlowDown(begun)
+		if cut != wantCut || math.Abs(now-wantNow) > 1e-9 {
+			t.Fatalf("slow down: got %v, %v; want %v, %v", cut, now, wantCut, wantNow)
+		}
+	}
+
+	for name, test := range map[string]func(*testing.T){
+		"HalvesAtMostOnceInTenSeconds": func(t *testing.T) {
+			c := throttle.New(throttle.Config{Rate: 80})
+			wantCut(t, c, time.Now(), true, 40)
+			time.Sleep(9999 * time.Millisecond)
+			wantCut(t, c, time.Now(), false, 40)
+			time.Sleep(time.Millisecond)
+			wantCut(t, c, time.Now(), true, 20)
+			wantRate(t, c, 80, 20)
+		},
+
+		"AnswersToPostsBegunBeforeTheLastCutAreItsEchoes": func(t *testing.T) {
+			c := throttle.New(throttle.Config{Rate: 80})
+			begun := time.Now()
+			time.Sleep(time.Second)
+			wantCut(t, c, begun, true, 40)
+			cutAt := time.Now()
+			time.Sleep(10 * time.Second)
+			wantCut(t, c, begun, false, 44) // nor do they hold up recovery
+			wantCut(t, c, cutAt, false, 44)
+			wantCut(t, c, cutAt.Add(1), true, 22)
+		},
+
+		"NeverBelowOnePerSecond": func(t *testing.T) {
+			c := throttle.New(throttle.Config{Rate: 1.5})
+			wantCut(t, c, time.Now(), true, 1)
+			time.Sleep(10 * time.Second)
+			wantCut(t, c, time.Now(), true, 1) // recovered to 1.1 meanwhile
+		},
+
+		"ALimitBelowOnePerSecondIsNotRaised": func(t *testing.T) {
+			c := throttle.New(throttle.Config{Rate: 0.5})
+			wantCut(t, c, time.Now(), false, 0.5)
+		},
+
+		"RecoversTenPercentEveryTenQuietSeconds": func(t *testing.T) {
+			c := throttle.New(throttle.Config{Rate: 80})
+			wantCut(t, c, time.Now(), true, 40)
+			time.Sleep(9999 * time.Millisecond)
+			wantRate(t, c, 80, 40)
+			time.Sleep(time.Millisecond)
+			wantRate(t, c, 80, 44)
+			time.Sleep(20 * time.Second)
+			wantRate(t, c, 80, 44*1.1*1.1)
+			time.Sleep(40 * time.Second)
+			wantRate(t, c, 80, 40*math.Pow(1.1, 7))
+			time.Sleep(10 * time.Second)
+			wantRate(t, c, 80, 80)
+			wantCut(t, c, time.Now(), true, 40)
+		},
+
+		"AnAnswerThatCutsNothingStillPutsOffRecovery": func(t *testing.T) {
+			c := throttle.New(throttle.Config{Rate: 80})
+			wantCut(t, c, time.Now(), true, 40)
+			time.Sleep(9 * time.Second)
+			wantCut(t, c, time.Now(), false, 40)
+			time.Sleep(9 * time.Second)
+			wantRate(t, c, 80, 40)
+			time.Sleep(time.Second)
+			wantRate(t, c, 80, 44)
+		},
+
+		"ReachesThoseWhoWait": func(t *testing.T) {
+			c := throttle.New(throttle.Config{Rate: 10})
+			exhaust(t, c)
+			var r recorder
+			enter(t.Context(), c, &r, "a", throttle.Turn{})
+			c.SlowDown(time.Now())
+			time.Sleep(199 * time.Millisecond)
+			synctest.Wait()
+			wantOrder(t, &r)
+			time.Sleep(2 * time.Millisecond)
+			synctest.Wait()
+			wantOrder(t, &r, "a")
+		},
+
+		"WithoutALimitStartsFromTheLastSecondAndIsLiftedAtItsDouble": func(t *testing.T) {
+			c := throttle.New(throttle.Config{})
+			for range 300 { // 3 s at 500/s
+				pass(t, c, 5)
+				time.Sleep(10 * time.Millisecond)
+			}
+			cut, now := c.SlowDown(time.Now())
+			if !cut || now < 240 || now > 260 {
+				t.Fatalf("slow down: got %v, %v; want a cut to half of 500/s", cut, now)
+			}
+			wantRate(t, c, 0, now)
+			exhaust(t, c)
+			start := time.Now()
+			pass(t, c, 500)
+			if got := 500 / time.Since(start).Seconds(); got > now*1.02 {
+				t.Fatalf("sent at %v/s, %v/s were allowed", got, now)
+			}
+			c.Rate()
+			time.Sleep(140*time.Second - time.Since(start) - time.Millisecond)
+			wantRate(t, c, 0, now*math.Pow(1.1, 13))
+			time.Sleep(10 * time.Second)
+			wantRate(t, c, 0, now*math.Pow(1.1, 14))
+			time.Sleep(10 * time.Second) // 1.1¹⁵ > 4
+			wantRate(t, c, 0, 0)
+			start = time.Now()
+			pass(t, c, 10_000)
+			if got := time.Since(start); got != 0 {
+				t.Fatalf("10,000 messages took %v after the limit was lifted", got)
+			}
+		},
+
+		"WithoutALimitAndWithoutTrafficStartsFromOnePerSecond": func(t *testing.T) {
+			c := throttle.New(throttle.Config{})
+			wantCut(t, c, time.Now(), true, 1)
+			time.Sleep(80 * time.Second) // 1.1⁸ > 2
+			wantRate(t, c, 0, 0)
+		},
+
+		"CutsTheShareOfThisNode": func(t *testing.T) {
+			c := throttle.New(throttle.Config{Rate: 80})
+			c.SetShare(throttle.Share{Rate: 20, Until: time.Now().Add(5 * time.Second)})
+			time.Sleep(5 * time.Second)
+			c.SlowDown(time.Now()) // the answer came after the share's end
+			wantRate(t, c, 80, 0)
+			c.SetShare(throttle.Share{Rate: 20, Until: time.Now().Add(5 * time.Second)})
+			wantRate(t, c, 80, 10)
+		},
+
+		"ALoweredLimitHoldsDuringIt": func(t *testing.T) {
+			c := throttle.New(throttle.Config{Rate: 80})
+			wantCut(t, c, time.Now(), true, 40)
+			c.SetRate(30)
+			wantRate(t, c, 30, 30)
+			c.SetRate(80)
+			wantRate(t, c, 80, 40)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, test)
+		})
+	}
+}
+
+func TestChannelClose(t *testing.T) {
+	t.Parallel()
+
+	for _, rate := range []float64{0, 1} {
+		t.Run(fmt.Sprintf("Rate%v", rate), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				c := throttle.New(throttle.Config{Rate: rate})
+				var r recorder
+				if rate > 0 {
+					exhaust(t, c)
+					enter(t.Context(), c, &r, "a", throttle.Turn{})
+				}
+				start := time.Now()
+				c.Close()
+				c.Close()
+				synctest.Wait()
+				if rate > 0 {
+					wantOrder(t, &r, "a: closed")
+				}
+				// Nothing reopens it.
+				c.SetRate(0)
+				c.SetShare(throttle.Share{})
+				c.SlowDown(time.Now())
+				c.Rate()
+				enter(t.Context(), c, &r, "b", throttle.Turn{})
+				wantOrder(t, &r, "b: closed")
+				if time.Since(start) != 0 {
+					t.Fatal("it took time")
+				}
+			})
+		})
+	}
+}
+
+func TestChannelWorkers(t *testing.T) {
+	t.Parallel()
+
+	c := throttle.New(throttle.Config{Rate: 80})
+	want := func(most, want int) {
+		t.Helper()
+		if got := c.Workers(most); got != want {
+			t.Fatalf("workers of at most %d: got %d, want %d", most, got, want)
+		}
+	}
+	want(500, 64) // nothing observed: 2 × 80/s × 0.4 s
+	want(50, 50)
+	c.Observe(time.Second)
+	want(500, 160)
+	for range 1000 {
+		c.Observe(100 * time.Millisecond)
+	}
+	want(500, 17) // rounded up
+	c.SlowDown(time.Now())
+	want(500, 17)
+	c.SetShare(throttle.Share{Rate: 40, Until: time.Now().Add(time.Hour)})
+	want(500, 9)
+	c.SetShare(throttle.Share{Rate: 0, Until: time.Now().Add(time.Hour)})
+	want(500, 4)
+	want(2, 2)
+	c.SetShare(throttle.Share{})
+	c.SetRate(0)
+	want(500, 500)
+}
