@@ -23,8 +23,9 @@ var (
 	// 4.91512E+11 or 4,91512E+11: what Excel writes for a long number when the
 	// column is narrow and the file is saved as text. The digits are lost.
 	scientificPattern = regexp.MustCompile(`^[+-]?[0-9]+(?:[.,][0-9]+)?[eE][+-]?[0-9]+$`)
-	// 491512345678.0: a number that went through a floating point column.
-	floatPattern     = regexp.MustCompile(`^\+?[0-9]{5,}[.,]0{1,2}$`)
+	// 491512345678.0: a number that went through a floating point column. Fewer
+	// digits before the point may be a number written with points.
+	floatPattern     = regexp.MustCompile(`^\+?[0-9]{8,}[.,]0{1,6}$`)
 	extensionPattern = regexp.MustCompile(`(?i)[0-9)][\s,.;:/-]*(?:;ext=|\bext(?:ension)?\b|ext|x|#|доб|anexo|ramal|poste|durchwahl|\bdw\b|\bint\b)[\s.:=-]*[0-9]{1,7}\s*$`)
 	schemePattern    = regexp.MustCompile(`(?i)^(?:tel|whatsapp|sms|phone):(?://)?`)
 )

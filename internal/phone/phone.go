@@ -242,8 +242,9 @@ func parseNational(digits, region string) (Number, *Error) {
 		return national, nil
 	case internationalErr == nil && mayBeMobile(international.E164):
 		return international, nil
-	case phonenumbers.GetNddPrefixForRegion(region, true) != "":
-		return Number{}, &Error{CodeAmbiguous, "begins with the calling code of " + region + " and can be read in two ways: write it with + or with the leading " + phonenumbers.GetNddPrefixForRegion(region, true)}
+	}
+	if trunk := phonenumbers.GetNddPrefixForRegion(region, true); trunk != "" && strings.HasPrefix(strings.TrimLeft(phonenumbers.Format(parsed, phonenumbers.NATIONAL), "("), trunk) {
+		return Number{}, &Error{CodeAmbiguous, "begins with the calling code of " + region + " and can be read in two ways: write it with + or with the leading " + trunk}
 	}
 	return national, nil
 }
