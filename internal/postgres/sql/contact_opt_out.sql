@@ -1,0 +1,8 @@
+-- Every form of the number; a first opt-out keeps its time and source.
+WITH locked AS (
+  SELECT id FROM campaign.contacts
+   WHERE match_key = ANY(@match_keys::text[]) AND opted_out_at IS NULL
+   ORDER BY phone COLLATE "C" FOR NO KEY UPDATE)
+UPDATE campaign.contacts AS c
+   SET opted_out_at = clock_timestamp(), opted_out_by = @source, updated_at = now()
+  FROM locked WHERE c.id = locked.id
