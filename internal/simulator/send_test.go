@@ -61,6 +61,26 @@ func TestValidSendsAreAccepted(t *testing.T) {
 	}
 }
 
+// With no templates of one's own, sends of any template are taken by their form.
+func TestValidSendsAreAnswered200(t *testing.T) {
+	t.Parallel()
+
+	s := start(t, Config{Key: "k"})
+	for _, file := range sendFiles(t, "*.json") {
+		body, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasPrefix(filepath.Base(file), "onprem-") {
+			continue
+		}
+		status, answer, err := call(t, "POST", s.URL()+"/messages", "k", string(body))
+		if list, _ := answer["messages"].([]any); status != 200 || len(list) != 1 {
+			t.Errorf("%s: %d %v %v", filepath.Base(file), status, answer, err)
+		}
+	}
+}
+
 func TestOldDialectIsForTheSandboxOnly(t *testing.T) {
 	t.Parallel()
 
