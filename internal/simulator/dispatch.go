@@ -3,8 +3,11 @@ package simulator
 import (
 	"bytes"
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -176,11 +179,16 @@ func (d *dispatcher) size() int {
 }
 
 func (d *dispatcher) deliver(ctx context.Context, b batch) {
-	if d.post(ctx, b) {
+	err := d.post(ctx, b)
+	if err == nil {
 		d.mu.Lock()
 		d.waiting -= len(b.events)
+		recovered := d.failures > 0
 		d.failures, d.quiet = 0, time.Time{}
 		d.mu.Unlock()
+		if recovered {
+			d.sim.logger.Info("the webhook target answers again", "phone_number_id", d.number.phoneID)
+		}
 		d.sim.stats.webhooksDelivered.Add(int64(len(b.events)))
 		return
 	}
@@ -201,8 +209,12 @@ func (d *dispatcher) deliver(ctx context.Context, b batch) {
 	b.tries++
 	d.mu.Lock()
 	d.quiet = now.Add(d.retryDelay(d.failures))
+	first := d.failures == 0
 	d.failures++
 	d.mu.Unlock()
+	if first {
+		d.sim.logger.Warn("the webhook target does not answer 200; events are kept and sent again", "phone_number_id", d.number.phoneID, "error", err)
+	}
 	d.putBack(b)
 }
 
@@ -222,11 +234,12 @@ func (d *dispatcher) putBack(b batch) {
 	}
 }
 
-// post sends one batch and tells whether the target answered 200.
-func (d *dispatcher) post(ctx context.Context, b batch) bool {
+// post sends one batch; anything but a 200 is an error. Errors do not show the
+// URL, which may hold a secret.
+func (d *dispatcher) post(ctx context.Context, b batch) error {
 	target := d.target.Load()
 	if target == nil {
-		return false
+		return errors.New("no target is set")
 	}
 	var body []byte
 	var err error
@@ -241,13 +254,11 @@ func (d *dispatcher) post(ctx context.Context, b batch) bool {
 		body, err = encode(d.number, b.events, cut)
 	}
 	if err != nil {
-		d.sim.logger.Error("a webhook could not be encoded", "error", err)
-		return false
+		return fmt.Errorf("encode: %w", err)
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, target.URL, bytes.NewReader(body))
 	if err != nil {
-		d.sim.logger.Error("the webhook target is not usable", "error", err)
-		return false
+		return withoutURL(err)
 	}
 	request.Header.Set("Content-Type", "application/json")
 	for name, value := range target.Headers {
@@ -255,12 +266,23 @@ func (d *dispatcher) post(ctx context.Context, b batch) bool {
 	}
 	answer, err := d.client.Do(request)
 	if err != nil {
-		return false
+		return withoutURL(err)
 	}
 	defer answer.Body.Close()
 	// The connection is used again only when the answer was read.
 	_, _ = io.Copy(io.Discard, io.LimitReader(answer.Body, 1<<16))
-	return answer.StatusCode == http.StatusOK
+	if answer.StatusCode != http.StatusOK {
+		return fmt.Errorf("HTTP status %d", answer.StatusCode)
+	}
+	return nil
+}
+
+func withoutURL(err error) error {
+	var wrapped *url.Error
+	if errors.As(err, &wrapped) {
+		return wrapped.Err
+	}
+	return err
 }
 
 // backlog is the number of events that wait for the target.
