@@ -67,8 +67,13 @@ CREATE TABLE campaign.attempts (
 COMMENT ON TABLE campaign.attempts IS 'former attempts of messages; the current one is in messages';
 
 -- Finds the message of a provider id: replies, and statuses without an opaque
--- id. A side table that is only inserted to, because an index on
--- messages.provider_id would make every outcome a non-HOT update of all indexes.
+-- id. A side table that is only inserted to, decided by measurement (400,000
+-- messages through accepted, sent, delivered in batches of 500, PostgreSQL 15):
+--   side table, btree on the hash   412 MB of WAL   41 % HOT   47 MB of indexes
+--   hash index on provider_id       428 MB          34 %       65 MB
+--   btree index on provider_id      470 MB          34 %       66 MB
+-- in the same time (8.8 to 9.7 s): an index on messages makes every outcome a
+-- non-HOT update of all its indexes.
 CREATE TABLE campaign.provider_ids (
     hash       bigint NOT NULL,
     message_id bigint NOT NULL,
