@@ -34,6 +34,7 @@ func (j *janitor) Run(ctx context.Context) error {
 	for {
 		if time.Since(repaired) >= repairEvery {
 			repaired = time.Now()
+			j.report(ctx, "cannot forget holds", j.store.DropExpiredHolds(ctx))
 			done, err := j.store.Repair(ctx, first)
 			j.report(ctx, "cannot repair", err)
 			if err == nil {

@@ -19,8 +19,8 @@ import (
 	"github.com/campaignd/campaignd/internal/campaign"
 )
 
-// version is set by the linker.
-var version = "development"
+// buildVersion is set by the linker.
+var buildVersion string
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
@@ -56,7 +56,7 @@ func app() *cli.App {
 	return &cli.App{
 		Name:            "campaignd",
 		Usage:           "sends WhatsApp template campaigns through 360dialog",
-		Version:         buildVersion(),
+		Version:         versionText(),
 		HideHelpCommand: true,
 		Description: "campaignd is the daemon. It sends the campaigns that campaignctl launches, takes the provider's\n" +
 			"webhooks, and keeps everything it must remember in Postgres. Stop it with SIGTERM or Ctrl-C:\n" +
@@ -73,13 +73,14 @@ func app() *cli.App {
 	}
 }
 
-func buildVersion() string {
-	if version == "development" {
-		if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
-			return info.Main.Version
-		}
+func versionText() string {
+	if buildVersion != "" {
+		return buildVersion
 	}
-	return version
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
+		return info.Main.Version
+	}
+	return "development"
 }
 
 func healthcheckCommand() *cli.Command {

@@ -223,7 +223,7 @@ func (d *daemon) Run(ctx context.Context) error {
 	served := make(chan error, 1)
 	go func() { served <- d.server.Serve(d.listener) }()
 	d.ready.Store(true)
-	d.log.Info("campaignd runs", "listen", d.listener.Addr().String(), "deployment", d.store.Deployment(), "version", buildVersion())
+	d.log.Info("campaignd runs", "listen", d.listener.Addr().String(), "deployment", d.store.Deployment(), "version", versionText())
 
 	var failed error
 	select {

@@ -130,3 +130,11 @@ func holdKeys(ctx context.Context, tx pgx.Tx, scope campaign.HoldScope, id int64
 	}
 	return keys, nil
 }
+
+// DropExpiredHolds forgets holds that ended by themselves more than a minute ago.
+func (s *Store) DropExpiredHolds(ctx context.Context) error {
+	if _, err := s.pool.Exec(ctx, `DELETE FROM campaign.holds WHERE until < clock_timestamp() - interval '1 minute'`); err != nil {
+		return fmt.Errorf("forget holds that have ended: %w", translate(err))
+	}
+	return nil
+}

@@ -8,7 +8,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -130,17 +132,25 @@ func violates(err error, constraint string) bool {
 }
 
 // again reports whether a whole batch may simply be repeated: a deadlock, a
-// serialisation failure or a lost connection.
+// serialisation failure, a server that stops or has no room, a lost connection.
+// Anything else is a mistake of ours and would fail for ever.
 func again(err error) bool {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {
 		switch {
-		case pg.Code == "40P01", pg.Code == "40001", pg.Code[:2] == "57", pg.Code[:2] == "53", pg.Code[:2] == "08", pg.Code == "55P03":
+		case pg.Code == "40P01", pg.Code == "40001", pg.Code == "55P03",
+			strings.HasPrefix(pg.Code, "57"), strings.HasPrefix(pg.Code, "53"), strings.HasPrefix(pg.Code, "08"):
 			return true
 		}
 		return false
 	}
-	return err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return false
+	}
+	var network *net.OpError
+	var connect *pgconn.ConnectError
+	return errors.As(err, &network) || errors.As(err, &connect) || pgconn.SafeToRetry(err) ||
+		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed)
 }
 
 // badData reports whether a batch failed because of one of its elements.
