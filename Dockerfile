@@ -14,7 +14,7 @@ RUN go mod download
 COPY . .
 # An empty base image has no time zones (so they are linked in), no certificates,
 # no /tmp, and no home for the daemon's witness.
-RUN CGO_ENABLED=0 go build -trimpath -tags timetzdata -ldflags "-s -w -X main.version=${VERSION}" -o /image/usr/bin/ ./cmd/... \
+RUN CGO_ENABLED=0 go build -trimpath -tags timetzdata -ldflags "-s -w -X main.buildVersion=${VERSION}" -o /image/usr/bin/ ./cmd/... \
  && mkdir -p /image/etc/ssl/certs /image/tmp /home/campaignd \
  && chmod 1777 /image/tmp \
  && if [ -e /etc/ssl/certs/ca-certificates.crt ]; then cp /etc/ssl/certs/ca-certificates.crt /image/etc/ssl/certs/; fi

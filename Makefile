@@ -8,7 +8,7 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 build: ## bin/campaignd and bin/campaignctl
-	go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/ ./cmd/...
+	go build -trimpath -ldflags '-X main.buildVersion=$(VERSION)' -o bin/ ./cmd/...
 
 test: ## go vet and every test, on a real PostgreSQL
 	@scripts/need-postgres test
