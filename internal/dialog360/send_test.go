@@ -553,7 +553,7 @@ func TestSendOnConnectionsThatClose(t *testing.T) {
 					t.Fatalf("%s was seen and counts as not written: %v", opaque, answer.Err)
 				}
 			}
-			t.Logf("%d sends: %v", sends, kinds)
+			t.Logf("%s: %d sends: %v", name, sends, kinds)
 			if kinds[campaign.AnswerAccepted] == 0 {
 				t.Error("nothing was accepted")
 			}
@@ -576,7 +576,10 @@ func TestSendNoticesAConnectionThatDiedIdle(t *testing.T) {
 	client := newClient(t, dialog360.Config{BaseURL: p.url()})
 	for i := range 50 {
 		opaque := fmt.Sprintf("d/%d/1", i)
-		checkAnswer(t, client.Send(t.Context(), newRequest(opaque)), campaign.AnswerAccepted)
+		answer := client.Send(t.Context(), newRequest(opaque))
+		if answer.Kind != campaign.AnswerAccepted {
+			t.Fatalf("send %d: %s, %v", i, answer.Kind, answer.Err)
+		}
 		<-closed
 		if p.count(opaque) != 1 {
 			t.Errorf("%s was seen %d times", opaque, p.count(opaque))
