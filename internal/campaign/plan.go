@@ -41,10 +41,20 @@ type ImportResult struct {
 // the same campaign. Files count by their name and not by the folder they lie
 // in, so that the same files on another machine are the same campaign.
 func (s Spec) Hash() string {
+	text, err := json.Marshal(s.portable()) // the keys of maps come sorted
+	if err != nil {
+		panic("campaign: a spec cannot be written: " + err.Error()) // strings, numbers and times only
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:])
+}
+
+// portable gives the spec with files named without their folders.
+func (s Spec) portable() Spec {
 	s.Audience.File = base(s.Audience.File)
 	sources := make(map[string]ParameterSource, len(s.Parameters))
 	for slot, source := range s.Parameters {
-		if source.Constant != nil && source.Constant.Media != nil && source.Constant.Media.File != "" {
+		if source.Constant != nil && source.Constant.Media != nil {
 			medium := *source.Constant.Media
 			medium.File = base(medium.File)
 			source.Constant = &Value{Media: &medium}
@@ -52,12 +62,7 @@ func (s Spec) Hash() string {
 		sources[slot] = source
 	}
 	s.Parameters = sources
-	text, err := json.Marshal(s) // the keys of maps come sorted
-	if err != nil {
-		panic("campaign: a spec cannot be written: " + err.Error()) // strings, numbers and times only
-	}
-	sum := sha256.Sum256(text)
-	return hex.EncodeToString(sum[:])
+	return s
 }
 
 func base(path string) string {
@@ -69,6 +74,7 @@ func base(path string) string {
 
 // Differences names the keys of the campaign file in which two specs differ.
 func (s Spec) Differences(other Spec) []string {
+	s, other = s.portable(), other.portable()
 	var keys []string
 	differ := func(key string, same bool) {
 		if !same {
@@ -79,7 +85,7 @@ func (s Spec) Differences(other Spec) []string {
 	differ("template.name", s.Template.Name == other.Template.Name)
 	differ("template.language", s.Template.Language == other.Template.Language && s.Template.LanguageFrom == other.Template.LanguageFrom)
 	differ("audience.list", s.Audience.List == other.Audience.List)
-	differ("audience.file", base(s.Audience.File) == base(other.Audience.File))
+	differ("audience.file", s.Audience.File == other.Audience.File)
 	differ("audience.country", s.Audience.Country == other.Audience.Country)
 	slots := slices.AppendSeq(slices.Collect(maps.Keys(s.Parameters)), maps.Keys(other.Parameters))
 	slices.Sort(slots)
