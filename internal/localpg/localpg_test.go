@@ -162,7 +162,7 @@ func postmasterOf(t *testing.T, dir string) postmaster {
 }
 
 const (
-	remember = "CREATE TABLE kept AS SELECT 'still here' AS word; "
+	remember = "CREATE TABLE kept AS SELECT 'still here' AS word"
 	recall   = "SELECT word FROM kept"
 )
 
@@ -197,6 +197,10 @@ func TestStart(t *testing.T) {
 		info, err := os.Stat(socketDir)
 		if err != nil || info.Mode().Perm() != 0o700 {
 			t.Errorf("the socket directory has mode %v, %v; want 0700", info.Mode().Perm(), err)
+		}
+		group, err := syscall.Getpgid(postmasterOf(t, dir).pid)
+		if err != nil || group == syscall.Getpgrp() {
+			t.Errorf("the server is in our process group %d, %v: Ctrl-C would reach it", group, err)
 		}
 		if uid, _ := owner(filepath.Join(dir, "data")); uid == 0 {
 			t.Error("the data belongs to root")
