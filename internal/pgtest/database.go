@@ -53,6 +53,15 @@ func connect(ctx context.Context, serverURL string) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
+	// Without fsync, copying files takes 17 ms and copying through the log 115 ms;
+	// with it the two checkpoints of the former make it the slower way.
+	err = s.admin.QueryRow(ctx, `
+		SELECT CASE WHEN current_setting('fsync') = 'off' AND current_setting('server_version_num')::int >= 150000
+		            THEN 'STRATEGY file_copy' ELSE '' END`).Scan(&s.strategy)
+	if err != nil {
+		s.admin.Close()
+		return nil, err
+	}
 	err = s.admin.AcquireFunc(ctx, func(conn *pgxpool.Conn) error {
 		if _, err := conn.Exec(ctx, `SELECT pg_advisory_lock($1)`, templateLock); err != nil {
 			return err
@@ -179,7 +188,7 @@ func (s *server) newName() string {
 }
 
 func (s *server) create(ctx context.Context, name, template string) error {
-	return explain(s.exec(ctx, fmt.Sprintf(`CREATE DATABASE %s TEMPLATE %s`, name, template)))
+	return explain(s.exec(ctx, fmt.Sprintf(`CREATE DATABASE %s TEMPLATE %s %s`, name, template, s.strategy)))
 }
 
 // explain names the remedy for the one thing a given server may refuse.

@@ -21,6 +21,7 @@ type server struct {
 	url      string
 	token    string // marks this process and its databases
 	template string
+	strategy string // how databases are copied
 
 	admin    *pgxpool.Pool // its application name says that this process is alive
 	clones   atomic.Int64
