@@ -210,39 +210,48 @@ func (s *Sender) refresh(ctx context.Context) error {
 }
 
 func (s *Sender) takeUp(ctx context.Context, c campaign.Channel, known *channel) error {
+	if known == nil {
+		known = &channel{}
+	}
+	next := &channel{Channel: c, throttle: known.throttle, workers: known.workers}
 	provider, err := s.Connect(c)
 	if err != nil {
-		reason := "campaignd cannot use the channel: " + err.Error()
-		if known == nil || known.problem != reason {
+		next.problem = "campaignd cannot use the channel: " + err.Error()
+		if known.problem != next.problem {
 			s.Logger.Error("a channel cannot be used", "channel_id", c.ID, "error", err)
-			if err := s.Store.PutHold(ctx, campaign.Hold{Scope: campaign.HoldChannel, ScopeID: int64(c.ID), Source: sourceKey, Reason: reason}); err != nil {
+			if err := s.Store.PutHold(ctx, campaign.Hold{Scope: campaign.HoldChannel, ScopeID: int64(c.ID), Source: sourceKey, Reason: next.problem}); err != nil {
 				return err
 			}
 		}
-		if known == nil || known.provider == nil {
-			s.mu.Lock()
-			s.channels[c.ID] = &channel{Channel: c, problem: reason}
-			s.mu.Unlock()
-		}
+		s.set(next, known)
 		return nil
 	}
 	if _, err := s.Store.LiftHold(ctx, campaign.HoldChannel, int64(c.ID), sourceKey); err != nil {
 		return err
 	}
-	next := &channel{Channel: c, provider: provider, workers: s.workersFor(c.Rate)}
-	if known != nil && known.throttle != nil {
-		next.throttle = known.throttle
-		next.throttle.SetRate(c.Rate)
-	} else {
+	next.provider = provider
+	if next.throttle == nil {
 		next.throttle = throttle.New(throttle.Config{Rate: c.Rate})
+	} else {
+		next.throttle.SetRate(c.Rate)
 	}
-	s.mu.Lock()
-	s.channels[c.ID] = next
-	s.mu.Unlock()
-	if known != nil && known.provider != nil && known.workers == next.workers {
+	next.workers = s.workersFor(c.Rate)
+	s.set(next, known)
+	if known.workers == next.workers {
 		return nil
 	}
-	return s.addQueues(ctx, next, known != nil && known.workers > 0)
+	return s.addQueues(ctx, next, known.workers > 0)
+}
+
+// set puts a channel in its place; connections of the former one that idle are
+// closed, those under way end by themselves.
+func (s *Sender) set(next, former *channel) {
+	s.mu.Lock()
+	s.channels[next.ID] = next
+	s.mu.Unlock()
+	if former.provider != nil {
+		former.provider.Close()
+	}
 }
 
 // workersFor gives the number of messages of a channel that may be under way.
