@@ -1,0 +1,342 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/campaignd/campaignd/internal/campaign"
+	"github.com/campaignd/campaignd/internal/pgtest"
+)
+
+// binaries are campaignd and campaignctl, built once for all tests here.
+var binaries = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "campaignd-e2e-")
+	if err != nil {
+		return "", err
+	}
+	out, err := exec.Command("go", "build", "-o", dir, "github.com/campaignd/campaignd/cmd/...").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("build: %w\n%s", err, out)
+	}
+	return dir, nil
+})
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if dir, err := binaries(); err == nil {
+		_ = os.RemoveAll(dir)
+	}
+	os.Exit(code)
+}
+
+// world is a database, a simulated provider and a daemon, all real processes.
+type world struct {
+	t      *testing.T
+	bin    string
+	dir    string
+	env    []string
+	listen string // of the daemon
+	base   string // of the provider
+	ledger string
+}
+
+func newWorld(t *testing.T, simulator ...string) *world {
+	t.Helper()
+	bin, err := binaries()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{t: t, bin: bin, dir: t.TempDir(), listen: freeAddr(t)}
+	w.ledger = filepath.Join(w.dir, "ledger.jsonl")
+	w.env = append(os.Environ(), "CAMPAIGN_DATABASE_URL="+pgtest.URL(t), "E2E_KEY=key-of-the-channel", "E2E_SECRET=secret-of-the-webhook")
+	w.ctl(0, "migrate")
+	address := freeAddr(t)
+	w.base = "http://" + address
+	w.start("campaignctl", append([]string{"simulator", "--listen", address, "--webhook", "http://" + w.listen + "/webhooks/sales",
+		"--key-ref", "env:E2E_KEY", "--webhook-secret-ref", "env:E2E_SECRET", "--seed", "1", "--ledger", w.ledger}, simulator...)...)
+	w.reachable(w.base + "/simulator/stats")
+	w.ctl(0, "channel", "add", "sales", "--phone", "+12045550100", "--base-url", w.base,
+		"--key-ref", "env:E2E_KEY", "--webhook-secret-ref", "env:E2E_SECRET", "--rate", "0")
+	w.ctl(0, "template", "sync", "sales")
+	return w
+}
+
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close() //nolint:errcheck // only its port is wanted
+	return l.Addr().String()
+}
+
+// process is a started program.
+type process struct {
+	*exec.Cmd
+	log  *bytes.Buffer
+	done chan error
+}
+
+func (w *world) start(program string, args ...string) *process {
+	w.t.Helper()
+	p := &process{Cmd: exec.Command(filepath.Join(w.bin, program), args...), log: &bytes.Buffer{}, done: make(chan error, 1)}
+	p.Env, p.Stdout, p.Stderr, p.Dir = w.env, p.log, p.log, w.dir
+	if err := p.Start(); err != nil {
+		w.t.Fatal(err)
+	}
+	go func() { p.done <- p.Wait() }()
+	w.t.Cleanup(func() {
+		_ = p.Process.Kill()
+		<-p.done
+		if w.t.Failed() {
+			w.t.Logf("%s %s:\n%s", program, args[0], p.log)
+		}
+	})
+	return p
+}
+
+func (w *world) daemon(args ...string) *process {
+	w.t.Helper()
+	p := w.start("campaignd", append([]string{"run", "--listen", w.listen, "--log-format", "text"}, args...)...)
+	w.reachable("http://" + w.listen + "/readyz")
+	return p
+}
+
+// stop ends a process cleanly.
+func (w *world) stop(p *process) {
+	w.t.Helper()
+	if err := p.Process.Signal(syscall.SIGTERM); err != nil {
+		w.t.Fatal(err)
+	}
+	err := <-p.done
+	p.done <- err
+	if err != nil {
+		w.t.Fatalf("a clean stop: %v\n%s", err, p.log)
+	}
+}
+
+func (w *world) reachable(url string) {
+	w.t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		resp, err := http.Get(url)
+		if err != nil {
+			continue
+		}
+		_ = resp.Body.Close()
+		if resp.StatusCode == http.StatusOK {
+			return
+		}
+	}
+	w.t.Fatalf("%s did not answer 200", url)
+}
+
+// ctl runs campaignctl and gives its output.
+func (w *world) ctl(exit int, args ...string) string {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
+	defer cancel()
+	c := exec.CommandContext(ctx, filepath.Join(w.bin, "campaignctl"), args...)
+	var stdout, stderr bytes.Buffer
+	c.Env, c.Dir, c.Stdout, c.Stderr = w.env, w.dir, &stdout, &stderr
+	_ = c.Run()
+	if c.ProcessState.ExitCode() != exit {
+		w.t.Fatalf("campaignctl %s: exit %d, want %d\n%s%s", strings.Join(args, " "), c.ProcessState.ExitCode(), exit, &stdout, &stderr)
+	}
+	return stdout.String()
+}
+
+func (w *world) write(name, text string) {
+	w.t.Helper()
+	if err := os.WriteFile(filepath.Join(w.dir, name), []byte(text), 0o600); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// audience imports n people, a part of them in the US, and writes a campaign
+// file for them.
+func (w *world) audience(n int) {
+	w.t.Helper()
+	var b strings.Builder
+	b.WriteString("phone,first_name,voucher\n")
+	for i := range n {
+		area := []string{"204", "416", "514", "212"}[i%4]
+		fmt.Fprintf(&b, "+1%s%07d,Ann,V-%d\n", area, 2_000_000+i, i)
+	}
+	w.write("people.csv", b.String())
+	w.write("spring.yaml", `name: spring
+channel: sales
+template: {name: spring_sale, language: en_US}
+audience: {list: people}
+parameters:
+  body.1: {column: first_name, default: there}
+  body.2: {column: voucher}
+  button.0: {column: voucher}
+retry: {code_131049: {first: 1s, factor: 1, attempts: 3}}
+`)
+	w.ctl(0, "contact", "import", "people.csv", "--list", "people")
+}
+
+func (w *world) status() campaign.Status {
+	w.t.Helper()
+	var s campaign.Status
+	if err := json.Unmarshal([]byte(w.ctl(0, "campaign", "status", "spring", "--json")), &s); err != nil {
+		w.t.Fatal(err)
+	}
+	return s
+}
+
+// until waits for a state of the campaign.
+func (w *world) until(what string, ok func(campaign.Status) bool) campaign.Status {
+	w.t.Helper()
+	var s campaign.Status
+	for deadline := time.Now().Add(3 * time.Minute); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
+		if s = w.status(); ok(s) {
+			return s
+		}
+	}
+	w.t.Fatalf("%s: never; the last status was %+v", what, s)
+	return s
+}
+
+// adds checks that report, export, counters and the provider's ledger agree on
+// every recipient.
+func (w *world) adds(total int) {
+	w.t.Helper()
+	s := w.status()
+	var sum int64
+	for _, n := range s.Counts {
+		sum += n
+	}
+	if sum != int64(total) || s.Total != int64(total) {
+		w.t.Errorf("%d recipients: status has %d and counts %d", total, s.Total, sum)
+	}
+	rows, err := csv.NewReader(strings.NewReader(w.ctl(0, "campaign", "export", "spring"))).ReadAll()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	states := map[campaign.MessageState]int64{}
+	for _, row := range rows[1:] {
+		if seen[row[1]] {
+			w.t.Errorf("a number is exported twice")
+		}
+		seen[row[1]] = true
+		states[campaign.MessageState(row[2])]++
+	}
+	for state, n := range s.Counts {
+		if states[state] != n {
+			w.t.Errorf("%s: status says %d, the export %d", state, n, states[state])
+		}
+	}
+	if len(seen) != total {
+		w.t.Errorf("%d recipients in the export, want %d", len(seen), total)
+	}
+	w.ctl(0, "campaign", "verify", "spring", "--ledger", w.ledger)
+}
+
+func TestCampaignFromFileToReport(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "--profile", "clean")
+	w.audience(1000)
+	d := w.daemon()
+	out := w.ctl(0, "campaign", "launch", "-f", "spring.yaml", "--yes", "--wait=settled", "--timeout", "2m", "--json")
+	var launched campaign.Launched
+	if err := json.Unmarshal([]byte(out), &launched); err != nil {
+		t.Fatalf("%v in %s", err, out)
+	}
+	if launched.Total != 1000 || launched.Eligible != 750 || launched.Skipped["us_marketing"] != 250 {
+		t.Errorf("%+v", launched)
+	}
+	w.ctl(0, "campaign", "launch", "-f", "spring.yaml", "--yes") // again: nothing happens
+	s := w.status()
+	if s.State != campaign.Completed || s.Counts[campaign.Read] != 750 {
+		t.Errorf("%+v", s)
+	}
+	w.stop(d)
+	w.adds(1000)
+}
+
+func TestCampaignSurvivesAKill(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "--profile", "clean", "--latency", "50ms")
+	w.audience(4000)
+	const workers = 50
+	d := w.daemon("--max-workers", fmt.Sprint(workers))
+	w.ctl(0, "campaign", "launch", "-f", "spring.yaml", "--yes")
+	w.until("a thousand sent", func(s campaign.Status) bool {
+		return s.Total-s.Counts[campaign.Pending]-s.Counts[campaign.Queued]-s.Counts[campaign.Skipped] > 500
+	})
+	if err := d.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	w.daemon("--max-workers", fmt.Sprint(workers))
+	s := w.until("completed after the kill", func(s campaign.Status) bool { return s.State == campaign.Completed })
+	if n := s.Counts[campaign.Unknown]; n > workers {
+		t.Errorf("%d unknown after the kill of %d workers", n, workers)
+	}
+	w.adds(4000)
+}
+
+func TestCampaignWithARealisticProvider(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "--profile", "realistic")
+	w.audience(400)
+	d := w.daemon()
+	// Something always ends failed here: people who are not on WhatsApp.
+	w.ctl(6, "campaign", "launch", "-f", "spring.yaml", "--yes", "--wait", "--timeout", "3m")
+	w.stop(d)
+	w.adds(400)
+}
+
+func TestPausedCampaignsSendNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "--profile", "clean", "--latency", "20ms")
+	w.audience(4000)
+	w.daemon("--max-workers", "20")
+	w.ctl(0, "campaign", "launch", "-f", "spring.yaml", "--yes")
+	w.until("something sent", func(s campaign.Status) bool { return s.Counts[campaign.Read] > 100 })
+	w.ctl(0, "campaign", "pause", "spring")
+	w.until("nothing under way", func(s campaign.Status) bool { return s.Counts[campaign.Sending] == 0 })
+	before := posts(t, w.ledger)
+	time.Sleep(time.Second)
+	if after := posts(t, w.ledger); after != before {
+		t.Errorf("%d POSTs after the pause", after-before)
+	}
+	if s := w.status(); s.State != campaign.Paused || len(s.Holds) != 1 {
+		t.Errorf("%s with holds %+v", s.State, s.Holds)
+	}
+	w.ctl(0, "campaign", "resume", "spring")
+	w.until("more sent", func(s campaign.Status) bool { return s.Counts[campaign.Read] > 1000 })
+	w.ctl(0, "campaign", "cancel", "spring", "--yes")
+	w.until("nothing waits", func(s campaign.Status) bool {
+		return s.Counts[campaign.Pending]+s.Counts[campaign.Queued]+s.Counts[campaign.Sending]+s.Counts[campaign.Deferred] == 0
+	})
+	if s := w.status(); s.State != campaign.Cancelled || s.Counts[campaign.MessageCancelled] == 0 {
+		t.Errorf("%+v", s)
+	}
+	w.adds(4000)
+}
+
+func posts(t *testing.T, ledger string) int {
+	t.Helper()
+	time.Sleep(300 * time.Millisecond) // the ledger is written every 100 ms
+	data, err := os.ReadFile(ledger)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bytes.Count(data, []byte("\n"))
+}
