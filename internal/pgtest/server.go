@@ -40,6 +40,9 @@ var start = sync.OnceValues(func() (*server, error) {
 		return nil, err
 	}
 	s, err := connect(ctx, url)
+	if err != nil && url == os.Getenv("CAMPAIGN_TEST_DATABASE_URL") {
+		return nil, fmt.Errorf("the one of CAMPAIGN_TEST_DATABASE_URL: %w", err)
+	}
 	if err != nil {
 		return nil, err
 	}
