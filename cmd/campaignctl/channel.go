@@ -14,6 +14,7 @@ import (
 	"github.com/campaignd/campaignd/internal/dialog360"
 	"github.com/campaignd/campaignd/internal/phone"
 	"github.com/campaignd/campaignd/internal/postgres"
+	"github.com/campaignd/campaignd/internal/secret"
 )
 
 func channelCommand(p *program) *cli.Command {
@@ -200,10 +201,10 @@ func newChannel(c *cli.Context) (campaign.Channel, error) {
 	if ch.Dialect != campaign.DialectCloud && ch.Dialect != campaign.DialectSandbox {
 		return ch, usage("cloud or sandbox", "--dialect %q is not known", ch.Dialect)
 	}
-	if err := checkRef("--key-ref", ch.KeyRef); err != nil {
+	if err := secret.Check("--key-ref", ch.KeyRef); err != nil {
 		return ch, err
 	}
-	if err := checkRef("--webhook-secret-ref", ch.WebhookSecretRef); err != nil {
+	if err := secret.Check("--webhook-secret-ref", ch.WebhookSecretRef); err != nil {
 		return ch, err
 	}
 	ch.Rate, err = parseRate(c.String("rate"))

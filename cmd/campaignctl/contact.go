@@ -39,7 +39,8 @@ they are. A row that cannot be used is refused and written, with line, column an
 reason, to FILE.errors.csv; all others are kept.`,
 					`Exit codes: 0 when every row was stored, 6 when rows were refused.`,
 					examples(`contact import vips.csv --list vips --country DE`,
-						`contact import crm.xlsx --list vips --phone-column Mobile --map "First name=first_name"`,
+						`contact import crm.xlsx --list vips --phone-column Mobile \
+              --map "First name=first_name"`,
 						`contact import - --list vips --json < vips.csv`)),
 				Flags: []cli.Flag{
 					&cli.StringFlag{Name: "list", Required: true, EnvVars: []string{"CAMPAIGN_LIST"}, Usage: "put the people on the list `NAME`, made when there is none"},
@@ -271,11 +272,7 @@ func nextContact(reader *audience.Reader, mapper *audience.Mapper) (campaign.Con
 	if err != nil {
 		return campaign.ContactRow{}, err
 	}
-	return campaign.ContactRow{
-		Number: int64(who.Line), Phone: who.Number.E164, MatchKey: who.MatchKey, Country: who.Number.Country, NANP: who.Number.NANP,
-		Language: who.Language, TimeZone: who.TimeZone, Attributes: who.Attributes,
-		OptIn: who.OptIn, OptInSource: who.OptInSource, OptInAt: who.OptInAt,
-	}, nil
+	return who.Row(), nil
 }
 
 // contactView is a contact as --json prints it.

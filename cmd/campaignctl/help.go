@@ -35,8 +35,37 @@ guard, 8 waiting timed out.`
 // helpFlags shows flags in their groups and in the order they are declared in.
 const helpFlags = `{{range groups .Flags}}
 {{.Name}}:
-{{range .Flags}}  {{.String}}
+{{range .Flags}}  {{flag .}}
 {{end}}{{end}}`
+
+// flagText is a flag in a help text: its short form, its name and value, what it
+// is for, its default and its environment name.
+func flagText(f cli.Flag) string {
+	d, ok := f.(cli.DocGenerationFlag)
+	if !ok {
+		return f.String()
+	}
+	names := make([]string, len(f.Names()))
+	for i, name := range f.Names() {
+		names[len(names)-1-i] = dashed(name)
+	}
+	line := strings.Join(names, ", ")
+	switch {
+	case switchLike(f) && placeholder(f) != "VALUE":
+		line += "[=" + placeholder(f) + "]"
+	case !switchLike(f):
+		line += " " + placeholder(f)
+	}
+	line += "\t" + strings.ReplaceAll(d.GetUsage(), "`", "")
+	value := strings.Trim(d.GetDefaultText(), `"`)
+	if !switchLike(f) && value != "" && value != "0" && value != "0s" && !strings.Contains(d.GetUsage(), "(default") {
+		line += " (default: " + value + ")"
+	}
+	for _, env := range d.GetEnvVars() {
+		line += " [$" + env + "]"
+	}
+	return line
+}
 
 // flagGroup is a heading of the flags in a help text.
 type flagGroup struct {
@@ -73,8 +102,8 @@ Commands:
 {{end}}  help COMMAND{{"\t"}}the same as COMMAND --help
 
 Flags of every command:
-{{range .VisibleFlags}}  {{.}}
-{{end}}  --help, -h{{"\t"}}show help
+{{range .VisibleFlags}}  {{flag .}}
+{{end}}  -h, --help{{"\t"}}show help
   --version{{"\t"}}print the version
 `
 
@@ -102,9 +131,10 @@ Flags of every command: --database-url URL, --home FOLDER, --quiet, --help
 // printHelp prints the help of the program or of a command.
 func printHelp(w io.Writer, app *cli.App, path []*cli.Command) error {
 	out := &errWriter{w: w}
+	functions := map[string]any{"groups": groups, "flag": flagText}
 	if len(path) == 0 {
 		app.Setup()
-		cli.HelpPrinterCustom(out, helpApp, app, nil)
+		cli.HelpPrinterCustom(out, helpApp, app, functions)
 		return out.err
 	}
 	c := path[len(path)-1]
@@ -113,7 +143,7 @@ func printHelp(w io.Writer, app *cli.App, path []*cli.Command) error {
 	if len(c.Subcommands) > 0 {
 		text = helpGroup
 	}
-	cli.HelpPrinterCustom(out, text, c, map[string]any{"groups": groups})
+	cli.HelpPrinterCustom(out, text, c, functions)
 	return out.err
 }
 

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"sync/atomic"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
+
+	"github.com/campaignd/campaignd/internal/campaign"
 )
 
 // progressEvery is how often progress is told where there is no terminal.
@@ -72,4 +75,48 @@ func newBar(w io.Writer, total int64, what string) *progressbar.ProgressBar {
 		progressbar.OptionThrottle(100*time.Millisecond),
 		progressbar.OptionSetPredictTime(false),
 	)
+}
+
+// follower tells how a campaign gets on while somebody waits for it.
+type follower struct {
+	p    *program
+	bar  *progressbar.ProgressBar
+	last time.Time
+	done bool
+}
+
+func (p *program) follower() *follower { return &follower{p: p} }
+
+func (f *follower) show(s campaign.Status) {
+	if f.p.quiet {
+		return
+	}
+	funnel := campaign.FunnelOf(s)
+	handed := funnel.Eligible - funnel.Waiting
+	if !terminal(f.p.stderr) {
+		if now := time.Now(); now.Sub(f.last) >= progressEvery {
+			f.last = now
+			f.p.note("%s", progressLine(s))
+		}
+		return
+	}
+	if f.bar == nil {
+		f.bar = newBar(f.p.stderr, max(funnel.Eligible, 1), "")
+	}
+	what := string(s.State)
+	if len(s.Holds) > 0 {
+		what += ": " + oneLine(s.Holds[0].Reason)
+	} else if s.Rate.Now > 0 {
+		what = fmt.Sprintf("%s, %.0f/s", what, s.Rate.Now)
+	}
+	f.bar.Describe(what)
+	f.bar.Set64(handed) //nolint:errcheck // decoration
+}
+
+// finish removes the bar; it may be called twice.
+func (f *follower) finish() {
+	if f.bar != nil && !f.done {
+		f.bar.Clear() //nolint:errcheck // decoration
+	}
+	f.done = true
 }

@@ -29,6 +29,7 @@ failure, exit code 1, is a body that is not JSON.`,
 				Flags:  []cli.Flag{jsonFlag()},
 				Action: p.webhookInspect,
 			},
+			tailCommand(p),
 		},
 	}
 }

@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/campaignd/campaignd/internal/campaign"
+	"github.com/campaignd/campaignd/internal/dialog360"
+	"github.com/campaignd/campaignd/internal/postgres"
+)
+
+const (
+	// mediaLife is how long the provider keeps an upload (whatsapp-facts §2.4).
+	mediaLife = 30 * 24 * time.Hour
+	// mediaSpare is what must be left of that for a message that is sent now: the
+	// provider may hold it for an hour, and the person's phone may be off.
+	mediaSpare = 24 * time.Hour
+	// maxMedium is the provider's bound for documents; other kinds have less.
+	maxMedium = 100 << 20
+)
+
+// readMedium reads a local header file, and checks its type and size before
+// anything is sent.
+func readMedium(m *campaign.Media) (data []byte, contentType string, err error) {
+	info, err := os.Stat(m.File)
+	if err != nil {
+		return nil, "", fileError(m.File, err)
+	}
+	if !info.Mode().IsRegular() || info.Size() > maxMedium {
+		return nil, "", campaign.ErrInvalid.With(fmt.Sprintf("%s is no file of at most %d MB", m.File, maxMedium>>20), "")
+	}
+	if data, err = os.ReadFile(m.File); err != nil {
+		return nil, "", fileError(m.File, err)
+	}
+	contentType = dialog360.MediaType(m.File, data[:min(len(data), 512)])
+	if err := dialog360.CheckMedia(m.Kind, contentType, int64(len(data))); err != nil {
+		return nil, "", fmt.Errorf("%s: %w", m.File, err)
+	}
+	return data, contentType, nil
+}
+
+// upload gives the provider's id of a local file: that of an earlier upload on
+// this channel when it lives long enough, a new one otherwise.
+func (p *program) upload(ctx context.Context, s *postgres.Store, client *dialog360.Client, ch campaign.Channel, m *campaign.Media, atLeast time.Duration) (string, error) {
+	data, _, err := readMedium(m)
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(data)
+	id, err := s.Media(ctx, ch.ID, sum, atLeast)
+	if err != nil || id != "" {
+		return id, err
+	}
+	begun := time.Now()
+	if id, err = client.UploadFile(ctx, m.Kind, m.File); err != nil {
+		return "", fmt.Errorf("upload %s: %w", m.File, err)
+	}
+	p.note("uploaded %s", m.File)
+	return id, s.SaveMedia(ctx, ch.ID, sum, id, begun.Add(mediaLife))
+}
+
+// uploadParameters replaces local files by what they are at the provider.
+func (p *program) uploadParameters(ctx context.Context, s *postgres.Store, client *dialog360.Client, ch campaign.Channel, parameters campaign.Parameters) error {
+	for _, v := range parameters {
+		if v.Media == nil || v.Media.File == "" {
+			continue
+		}
+		id, err := p.upload(ctx, s, client, ch, v.Media, mediaSpare)
+		if err != nil {
+			return err
+		}
+		v.Media.ID, v.Media.File = id, ""
+	}
+	return nil
+}
