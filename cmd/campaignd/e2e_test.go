@@ -325,6 +325,9 @@ func TestPausedCampaignsSendNothing(t *testing.T) {
 	w.until("nothing waits", func(s campaign.Status) bool {
 		return s.Counts[campaign.Pending]+s.Counts[campaign.Queued]+s.Counts[campaign.Sending]+s.Counts[campaign.Deferred] == 0
 	})
+	w.until("everything reported", func(s campaign.Status) bool {
+		return s.Counts[campaign.Accepted]+s.Counts[campaign.Sent]+s.Counts[campaign.Delivered] == 0
+	})
 	if s := w.status(); s.State != campaign.Cancelled || s.Counts[campaign.MessageCancelled] == 0 {
 		t.Errorf("%+v", s)
 	}
