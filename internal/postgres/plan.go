@@ -122,15 +122,10 @@ func (s *Store) createPlan(ctx context.Context, tx pgx.Tx, in PlanInput) (campai
 	if err != nil {
 		return none, err
 	}
-	for _, t := range templates {
-		var changed bool
-		err := tx.QueryRow(ctx, `SELECT changed_at > $2 FROM campaign.templates WHERE id = $1`, t.ID, t.SyncedAt).Scan(&changed)
-		if err != nil {
-			return none, err
-		}
-		if changed {
-			return none, campaign.ErrConflict.With(fmt.Sprintf("template %s changed while the campaign was planned", templateName(t)), "plan it again")
-		}
+	// Once now, to fail early, and once at the end, when a synchronisation under way
+	// is waited for.
+	if err := unchanged(ctx, tx, templates, ""); err != nil {
+		return none, err
 	}
 
 	reader, err := s.pool.Acquire(ctx)
@@ -163,7 +158,25 @@ func (s *Store) createPlan(ctx context.Context, tx pgx.Tx, in PlanInput) (campai
 	b := &pgx.Batch{}
 	queueCounts(b, source.counts)
 	b.Queue(planFinishSQL, pgx.StrictNamedArgs{"campaign": out.ID, "before": before, "total": out.Total, "eligible": out.Eligible, "plan_hash": out.PlanHash})
-	return out, tx.SendBatch(ctx, b).Close()
+	if err := tx.SendBatch(ctx, b).Close(); err != nil {
+		return none, err
+	}
+	return out, unchanged(ctx, tx, templates, "FOR SHARE")
+}
+
+// unchanged refuses templates whose slots changed since they were read.
+func unchanged(ctx context.Context, tx pgx.Tx, templates []campaign.Template, lock string) error {
+	for _, t := range templates {
+		var changed bool
+		err := tx.QueryRow(ctx, `SELECT changed_at > $2 FROM campaign.templates WHERE id = $1 `+lock, t.ID, t.SyncedAt).Scan(&changed)
+		if err != nil {
+			return err
+		}
+		if changed {
+			return campaign.ErrConflict.With(fmt.Sprintf("template %s changed while the campaign was planned", templateName(t)), "plan it again")
+		}
+	}
+	return nil
 }
 
 func planColumns() []string {

@@ -147,7 +147,8 @@ func (y *templateSync) run(ctx context.Context, tx pgx.Tx, listed []campaign.Tem
 	y.result.Changes = []campaign.TemplateChange{}
 	y.compare(stored, listed)
 
-	y.writes.Queue(`UPDATE campaign.templates SET synced_at = now() WHERE channel_id = $1 AND status <> 'DELETED'`, y.channel)
+	// After the rest: never before a changed_at of this synchronisation.
+	y.writes.Queue(`UPDATE campaign.templates SET synced_at = clock_timestamp() WHERE channel_id = $1 AND status <> 'DELETED'`, y.channel)
 	if err := tx.SendBatch(ctx, &y.writes).Close(); err != nil {
 		return err
 	}
