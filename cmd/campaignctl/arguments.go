@@ -295,7 +295,7 @@ func (r *reader) finish() (call, error) {
 	if c == nil {
 		return r.call, nil
 	}
-	if err := missing(c, given); err != nil {
+	if err := missing(c, r.call.path, given); err != nil {
 		return call{}, err
 	}
 	if err := r.count(c); err != nil {
@@ -313,7 +313,7 @@ func (r *reader) finish() (call, error) {
 
 // missing names the required flags that neither the command line nor the
 // environment gives. The library would print the whole help instead.
-func missing(c *cli.Command, given map[string]bool) error {
+func missing(c *cli.Command, path []*cli.Command, given map[string]bool) error {
 	var names []string
 	for _, f := range c.Flags {
 		required, ok := f.(cli.RequiredFlag)
@@ -328,7 +328,11 @@ func missing(c *cli.Command, given map[string]bool) error {
 	if len(names) == 0 {
 		return nil
 	}
-	return usage("see: campaignctl "+c.HelpName+" --help", "%s is missing", strings.Join(names, " and "))
+	verb := "is"
+	if len(names) > 1 {
+		verb = "are"
+	}
+	return usage("see: campaignctl "+pathName(path)+" --help", "%s %s missing", strings.Join(names, ", "), verb)
 }
 
 func isSet(name string) bool {

@@ -203,6 +203,9 @@ func (p *program) start(c *cli.Context, s *postgres.Store, launched *campaign.La
 			if err := p.compare(c.Context, s, launched.ID); err != nil {
 				return err
 			}
+			if err := checkMedia(c.Context, s, launched.ID); err != nil {
+				return err
+			}
 		}
 		question := fmt.Sprintf("%s is sent to %s. Type the number of recipients to launch it",
 			launched.Name, plural(launched.Eligible, "recipient"))
@@ -292,7 +295,11 @@ func (e expectation) check(eligible int64) error {
 	if e.most != e.least {
 		want += " to " + count(e.most)
 	}
-	return campaign.ErrGuard.With(fmt.Sprintf("%s eligible, and %s expected: nothing was launched", plural(eligible, "recipient is"), want),
+	are := "recipients are"
+	if eligible == 1 {
+		are = "recipient is"
+	}
+	return campaign.ErrGuard.With(fmt.Sprintf("%s %s eligible, and %s expected: nothing was launched", count(eligible), are, want),
 		"look at the list, and at the skip reasons of campaignctl campaign plan")
 }
 

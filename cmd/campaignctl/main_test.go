@@ -15,8 +15,8 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// binary is the program under test, built once by TestMain.
-var binary string
+// builtProgram is the program under test, built once by TestMain.
+var builtProgram string
 
 func TestMain(m *testing.M) {
 	dir, err := os.MkdirTemp("", "campaignctl")
@@ -24,8 +24,8 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	binary = filepath.Join(dir, "campaignctl")
-	build := exec.Command("go", "build", "-o", binary, ".")
+	builtProgram = filepath.Join(dir, "campaignctl")
+	build := exec.Command("go", "build", "-o", builtProgram, ".")
 	build.Stdout, build.Stderr = os.Stderr, os.Stderr
 	if err := build.Run(); err != nil {
 		fmt.Fprintln(os.Stderr, "build campaignctl:", err)
@@ -81,7 +81,7 @@ func (s *session) runInput(stdin string, args ...string) outcome {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, binary, args...)
+	cmd := exec.CommandContext(ctx, builtProgram, args...)
 	cmd.Dir, cmd.Env, cmd.Stdin = s.dir, s.env, strings.NewReader(stdin)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr

@@ -4,7 +4,10 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/campaignd/campaignd/internal/campaign"
@@ -73,6 +76,44 @@ func (p *program) uploadParameters(ctx context.Context, s *postgres.Store, clien
 			return err
 		}
 		v.Media.ID, v.Media.File = id, ""
+	}
+	return nil
+}
+
+// checkMedia refuses a plan whose uploaded files the provider is about to forget:
+// its messages would be taken and fail one by one. A file that is no longer here
+// cannot be compared, and is left to the provider.
+func checkMedia(ctx context.Context, s *postgres.Store, id campaign.ID) error {
+	found, err := s.Campaign(ctx, strconv.FormatInt(int64(id), 10))
+	if err != nil {
+		return err
+	}
+	stored, err := s.CampaignConstants(ctx, id)
+	if err != nil {
+		return err
+	}
+	planned := campaign.Parameters{}
+	if err := planned.UnmarshalJSON(stored); err != nil {
+		return fmt.Errorf("read the constants of campaign %d: %w", id, err)
+	}
+	for _, slot := range slices.Sorted(maps.Keys(found.Spec.Parameters)) {
+		constant := found.Spec.Parameters[slot].Constant
+		if constant == nil || constant.Media == nil || constant.Media.File == "" {
+			continue
+		}
+		data, _, err := readMedium(constant.Media)
+		if err != nil {
+			continue
+		}
+		known, err := s.Media(ctx, found.ChannelID, sha256.Sum256(data), mediaSpare)
+		if err != nil {
+			return err
+		}
+		if used := planned[slot].Media; used == nil || used.ID != known {
+			return campaign.ErrGuard.With(
+				fmt.Sprintf("parameters.%s: %s changed since the plan, or the provider forgets it within a day", slot, constant.Media.File),
+				"plan again: campaignctl campaign plan -f FILE --replace")
+		}
 	}
 	return nil
 }

@@ -93,7 +93,7 @@ func (p *program) plan(ctx context.Context, s *postgres.Store, spec campaign.Spe
 		exists = false
 	}
 	if exists {
-		return p.foundPlan(ctx, s, spec)
+		return foundPlan(ctx, s, spec)
 	}
 	ch, err := s.Channel(ctx, spec.Channel)
 	if err != nil {
@@ -103,20 +103,22 @@ func (p *program) plan(ctx context.Context, s *postgres.Store, spec campaign.Spe
 	if err != nil {
 		return campaign.Plan{}, err
 	}
-	planner, err := p.planner(ctx, s, spec, ch, list)
+	planning, err := planner(ctx, s, spec, ch, list, func(m *campaign.Media) (string, error) {
+		return p.uploadFor(ctx, s, ch, m, mediaNeed(spec, time.Now()))
+	})
 	if err != nil {
 		return campaign.Plan{}, err
 	}
-	launched, err := s.CreatePlan(ctx, postgres.PlanInput{Spec: spec, Channel: ch.ID, List: list.ID, Planner: planner})
+	launched, err := s.CreatePlan(ctx, postgres.PlanInput{Spec: spec, Channel: ch.ID, List: list.ID, Planner: planning})
 	if err != nil {
 		return campaign.Plan{}, err
 	}
-	return planner.Plan(launched), nil
+	return planning.Plan(launched), nil
 }
 
 // foundPlan shows a plan that was made before. Its audience is frozen, so nobody
 // is asked again; previews come from the stored messages.
-func (p *program) foundPlan(ctx context.Context, s *postgres.Store, spec campaign.Spec) (campaign.Plan, error) {
+func foundPlan(ctx context.Context, s *postgres.Store, spec campaign.Spec) (campaign.Plan, error) {
 	launched, err := s.CreatePlan(ctx, postgres.PlanInput{Spec: spec, Planner: noPlanner{}})
 	if err != nil {
 		return campaign.Plan{}, err
@@ -125,8 +127,8 @@ func (p *program) foundPlan(ctx context.Context, s *postgres.Store, spec campaig
 	if launched.State == campaign.Draft {
 		// Only for the times and what there is to warn about; where the list or the
 		// template has gone, launching says so.
-		if planner, err := p.plannerAgain(ctx, s, spec); err == nil {
-			plan = planner.Plan(launched)
+		if again, err := plannerAgain(ctx, s, spec); err == nil {
+			plan = again.Plan(launched)
 		}
 	}
 	recipients, templates, err := s.Recipients(ctx, launched.ID, previews)
@@ -144,7 +146,7 @@ func (p *program) foundPlan(ctx context.Context, s *postgres.Store, spec campaig
 	return plan, nil
 }
 
-func (p *program) plannerAgain(ctx context.Context, s *postgres.Store, spec campaign.Spec) (*audience.Planner, error) {
+func plannerAgain(ctx context.Context, s *postgres.Store, spec campaign.Spec) (*audience.Planner, error) {
 	ch, err := s.Channel(ctx, spec.Channel)
 	if err != nil {
 		return nil, err
@@ -153,7 +155,8 @@ func (p *program) plannerAgain(ctx context.Context, s *postgres.Store, spec camp
 	if err != nil {
 		return nil, err
 	}
-	return p.planner(ctx, s, spec, ch, list)
+	// The files of this plan were uploaded when it was made.
+	return planner(ctx, s, spec, ch, list, func(*campaign.Media) (string, error) { return "uploaded", nil })
 }
 
 // noPlanner stands where a plan is known to exist. Should somebody discard it at
@@ -169,21 +172,20 @@ func (noPlanner) Decide(*campaign.Contact, int64) (campaign.PlannedMessage, erro
 	return campaign.PlannedMessage{}, errDiscarded
 }
 
-// planner prepares the decisions about every recipient.
-func (p *program) planner(ctx context.Context, s *postgres.Store, spec campaign.Spec, ch campaign.Channel, list campaign.List) (*audience.Planner, error) {
+// planner prepares the decisions about every recipient. upload is asked for the
+// provider's id of each local header file.
+func planner(ctx context.Context, s *postgres.Store, spec campaign.Spec, ch campaign.Channel, list campaign.List, upload func(*campaign.Media) (string, error)) (*audience.Planner, error) {
 	templates, err := s.TemplateLanguages(ctx, ch.ID, spec.Template.Name)
 	if err != nil {
 		return nil, err
 	}
-	now := time.Now()
-	planner, err := audience.NewPlanner(audience.PlannerInput{
-		Spec: spec, Channel: ch, Templates: templates, List: list, Now: now,
-		Upload: func(m *campaign.Media) (string, error) { return p.uploadFor(ctx, s, ch, m, mediaNeed(spec, now)) },
+	made, err := audience.NewPlanner(audience.PlannerInput{
+		Spec: spec, Channel: ch, Templates: templates, List: list, Now: time.Now(), Upload: upload,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("plan campaign %q: %w", spec.Name, err)
 	}
-	return planner, nil
+	return made, nil
 }
 
 // mediaNeed is how long an uploaded file must live for a campaign: a week for

@@ -135,6 +135,9 @@ func (p *program) direct(c *cli.Context, s *postgres.Store, ch campaign.Channel,
 	if c.Bool("dry-run") {
 		return p.dryRun(ch, t, to, parameters)
 	}
+	if t.Marketing() && to.USMarketing() {
+		return campaign.ErrGuard.With("not sent: "+skipText(campaign.ReasonUSMarketing), "")
+	}
 	client, err := p.client(ch)
 	if err != nil {
 		return err
@@ -150,12 +153,8 @@ func (p *program) direct(c *cli.Context, s *postgres.Store, ch campaign.Channel,
 	if err != nil {
 		return fmt.Errorf("store the parameters: %w", err)
 	}
-	var contact campaign.ContactID
-	who, err := s.Contact(c.Context, to.E164, phone.MatchKey(to.E164))
-	switch {
-	case err == nil:
-		contact = who.ID
-	case !errors.Is(err, campaign.ErrNotFound):
+	contact, err := known(c.Context, s, to)
+	if err != nil {
 		return err
 	}
 	turn, err := s.Direct(c.Context, ch.ID, t.ID, contact, to.E164, stored)
@@ -167,6 +166,24 @@ func (p *program) direct(c *cli.Context, s *postgres.Store, ch campaign.Channel,
 		return err
 	}
 	return p.tellAnswer(c, s, turn, answer)
+}
+
+// known gives the contact with a number, and makes one of somebody new: an
+// opt-out must hold for this message too, and "message list" must find it.
+func known(ctx context.Context, s *postgres.Store, to phone.Number) (campaign.ContactID, error) {
+	key := phone.MatchKey(to.E164)
+	who, err := s.Contact(ctx, to.E164, key)
+	if !errors.Is(err, campaign.ErrNotFound) {
+		return who.ID, err
+	}
+	one := func(yield func(campaign.ContactRow, error) bool) {
+		yield(campaign.ContactRow{Phone: to.E164, MatchKey: key, Country: to.Country, NANP: to.NANP}, nil)
+	}
+	if _, err := s.ImportContacts(ctx, postgres.ImportOptions{}, one); err != nil {
+		return 0, err
+	}
+	who, err = s.Contact(ctx, to.E164, key)
+	return who.ID, err
 }
 
 // usable refuses a template that is not sent, before anything is recorded.

@@ -516,7 +516,7 @@ func printReport(w io.Writer, r campaign.Results) error {
 			step(extra.what, extra.n, f.Eligible, extra.text)
 		}
 	}
-	row(t, "  replies", right(count(r.Replies), 11), "", "from "+plural(r.Repliers, "person"))
+	row(t, "  replies", right(count(r.Replies), 11), "", "from "+people(r.Repliers))
 	if err := t.Flush(); err != nil {
 		return err
 	}
