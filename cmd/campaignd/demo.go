@@ -118,7 +118,7 @@ func (d *demo) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer pool.Close()
-	daemon, err := newDaemon(ctx, pool, config{Listen: "127.0.0.1:0", Roles: roles{true, true, true}, MaxWorkers: 100}, log)
+	daemon, err := newDaemon(ctx, pool, postgres.NewGuard("", func(string) {}), config{Listen: "127.0.0.1:0", Roles: roles{true, true, true}, MaxWorkers: 100}, log)
 	if err != nil {
 		return err
 	}

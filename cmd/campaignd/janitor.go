@@ -16,6 +16,7 @@ import (
 type janitor struct {
 	store    *postgres.Store
 	log      *slog.Logger
+	guard    *postgres.Guard
 	schedule bool // this node starts scheduled campaigns
 }
 
@@ -35,6 +36,7 @@ func (j *janitor) Run(ctx context.Context) error {
 		if time.Since(repaired) >= repairEvery {
 			repaired = time.Now()
 			j.report(ctx, "cannot forget holds", j.store.DropExpiredHolds(ctx))
+			j.report(ctx, "cannot remember how far the database was written", j.guard.Witness(ctx, j.store))
 			done, err := j.store.Repair(ctx, first)
 			j.report(ctx, "cannot repair", err)
 			if err == nil {
@@ -70,6 +72,11 @@ func (j *janitor) books(ctx context.Context) {
 		if n > 0 {
 			j.log.Info("ended what waited", "campaign_id", id, "messages", n)
 		}
+	}
+	resent, failed, err := j.store.ResolveDue(ctx)
+	j.report(ctx, "cannot decide about unknown messages", err)
+	if resent+failed > 0 {
+		j.log.Info("decided about unknown messages as on_unknown orders", "resent", resent, "failed", failed)
 	}
 	completed, err := j.store.Complete(ctx)
 	j.report(ctx, "cannot complete campaigns", err)

@@ -47,12 +47,13 @@ func runCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			pool, stop, err := database(c.Context, config, log)
+			guard := newGuard(config, log)
+			pool, stop, err := database(c.Context, config, guard, log)
 			if err != nil {
 				return err
 			}
 			defer stop()
-			d, err := newDaemon(c.Context, pool, config, log)
+			d, err := newDaemon(c.Context, pool, guard, config, log)
 			if err != nil {
 				return err
 			}
@@ -63,7 +64,7 @@ func runCommand() *cli.Command {
 
 // database gives the configured database, or starts a server of our own under
 // the home and migrates it.
-func database(ctx context.Context, config config, log *slog.Logger) (*pgxpool.Pool, func(), error) {
+func database(ctx context.Context, config config, guard *postgres.Guard, log *slog.Logger) (*pgxpool.Pool, func(), error) {
 	url, stop := config.DatabaseURL, func() {}
 	if url == "" {
 		server, err := localpg.Start(ctx, localpg.Config{Home: config.Home, Logger: log})
@@ -79,7 +80,7 @@ func database(ctx context.Context, config config, log *slog.Logger) (*pgxpool.Po
 			}
 		}
 	}
-	pool, err := postgres.Connect(ctx, url, postgres.Options{MaxConns: int32(config.MaxConns), Name: "campaignd"})
+	pool, err := postgres.Connect(ctx, url, postgres.Options{MaxConns: int32(config.MaxConns), Name: "campaignd", Guard: guard})
 	if err != nil {
 		stop()
 		return nil, nil, err
@@ -92,6 +93,24 @@ func database(ctx context.Context, config config, log *slog.Logger) (*pgxpool.Po
 		}
 	}
 	return pool, func() { pool.Close(); stop() }, nil
+}
+
+// newGuard gives the guard of the database, with its witness in the home where
+// that can be written.
+func newGuard(config config, log *slog.Logger) *postgres.Guard {
+	home := config.Home
+	if home == "" {
+		home, _ = localpg.DefaultHome()
+	}
+	if home != "" {
+		if err := os.MkdirAll(home, 0o755); err != nil { //nolint:gosec // PostgreSQL's user must reach its data below it
+			log.Warn("there is no home to keep a witness of the database in: a restored snapshot would not be noticed", "error", err)
+			home = ""
+		}
+	}
+	return postgres.NewGuard(home, func(reason string) {
+		log.Error("every channel is held: "+reason, "go_on", "look at what was sent since, then: campaignctl channel resume NAME")
+	})
 }
 
 // daemon is a running campaignd: the components of its roles, started in order
@@ -114,7 +133,7 @@ type daemon struct {
 	endWrites context.CancelFunc
 }
 
-func newDaemon(ctx context.Context, pool *pgxpool.Pool, config config, log *slog.Logger) (*daemon, error) {
+func newDaemon(ctx context.Context, pool *pgxpool.Pool, guard *postgres.Guard, config config, log *slog.Logger) (*daemon, error) {
 	store, err := postgres.Open(ctx, pool)
 	if err != nil {
 		return nil, err
@@ -151,7 +170,7 @@ func newDaemon(ctx context.Context, pool *pgxpool.Pool, config config, log *slog
 	d.handler = webhook.NewHandler(store, d.channels.lookup, log)
 	d.applier = &webhook.Applier{Store: store, Parse: dialog360.ParseWebhook, Explain: dialog360.Explain, Stored: d.handler.Stored(),
 		Dropped: d.lookAtTemplate, Logger: log}
-	d.janitor = &janitor{store: store, log: log, schedule: config.Roles.schedule}
+	d.janitor = &janitor{store: store, log: log, guard: guard, schedule: config.Roles.schedule}
 
 	mux := http.NewServeMux()
 	if config.Roles.webhook {
@@ -165,6 +184,25 @@ func newDaemon(ctx context.Context, pool *pgxpool.Pool, config config, log *slog
 		return nil, campaign.ErrInvalid.With(fmt.Sprintf("cannot listen at %s: %s", config.Listen, errors.Unwrap(err)), "give another address with --listen")
 	}
 	return d, nil
+}
+
+// sample tells the database every second what this node posted, for "messages a
+// second now".
+func (d *daemon) sample(ctx context.Context) error {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		if posts := d.sender.Posts(); len(posts) > 0 {
+			if err := d.store.Sample(ctx, posts); err != nil && ctx.Err() == nil {
+				d.log.Error("cannot store how fast messages go", "error", err)
+			}
+		}
+	}
 }
 
 // readyz answers 200 while the daemon takes work and the database answers.
@@ -199,6 +237,11 @@ func (d *daemon) Run(ctx context.Context) error {
 	defer stop()
 	sending, stopSending := context.WithCancel(stopped)
 	defer stopSending()
+	if d.config.Roles.webhook {
+		if err := d.store.WebhooksUnknown(ctx); err != nil {
+			return err
+		}
+	}
 	if err := d.client.Start(context.WithoutCancel(ctx)); err != nil {
 		return fmt.Errorf("start the queue: %w", err)
 	}
@@ -217,6 +260,7 @@ func (d *daemon) Run(ctx context.Context) error {
 	}
 	component(&others, stopped, "channels", d.channels.Run)
 	component(&others, stopped, "janitor", d.janitor.Run)
+	component(&others, stopped, "samples", d.sample)
 	if d.config.Roles.webhook {
 		component(&others, stopped, "webhooks", d.applier.Run)
 	}

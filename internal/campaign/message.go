@@ -613,6 +613,18 @@ func (m *Message) Resolve(resend bool, c Circumstances) bool {
 	return true
 }
 
+// Retry makes a failed message due again because a person says so; no maximum
+// binds a person. It reports whether it did: a message whose POST had an unknown
+// fate is not retried, for it may have arrived.
+func (m *Message) Retry(c Circumstances) bool {
+	if m.State != Failed || m.ErrorCode == CodeUnresolved || c.Campaign == Cancelled || c.expired(c.Now) {
+		return false
+	}
+	due := c.Now
+	m.State, m.Reason, m.DueAt, m.FailedAt = Deferred, ReasonRetry, &due, nil
+	return true
+}
+
 // CodeUnresolved is the error code of a message whose POST had an unknown fate
 // and that a person, or the campaign's on_unknown, declared failed.
 const CodeUnresolved = "unresolved"

@@ -270,4 +270,3 @@ func TestStoreRepairSettlesDeadClaimsAndLostJobs(t *testing.T) {
 	}
 	f.counts(t)
 }
-

@@ -11,6 +11,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -24,12 +25,14 @@ import (
 type Store struct {
 	pool       *pgxpool.Pool
 	deployment string
+	flowing    sync.Map // campaign.ChannelID: its webhooks flow, and the database knows
 }
 
 // Options of a connection pool.
 type Options struct {
 	MaxConns int32  // 0 means 8
 	Name     string // application_name
+	Guard    *Guard // looks at every new connection; nil for programs that do not claim
 }
 
 // Connect opens a pool and checks that the database answers. It returns
@@ -47,6 +50,9 @@ func Connect(ctx context.Context, url string, o Options) (*pgxpool.Pool, error) 
 	}
 	if config.ConnConfig.ConnectTimeout == 0 {
 		config.ConnConfig.ConnectTimeout = 5 * time.Second
+	}
+	if o.Guard != nil {
+		config.AfterConnect = o.Guard.look
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {

@@ -40,10 +40,11 @@ type lockedMessage struct {
 	Parameters []byte
 	Marketing  bool
 
-	before  campaign.Message
-	change  campaign.Change
-	claimed bool
-	skipped bool // left alone in this batch: another message to the same contact is in it
+	before    campaign.Message
+	updatedAt time.Time
+	change    campaign.Change
+	claimed   bool
+	skipped   bool // left alone in this batch: another message to the same contact is in it
 }
 
 // transition is one batched step of the status machine: lock the campaigns and
@@ -157,7 +158,7 @@ func (s *Store) lock(ctx context.Context, conn *pgxpool.Conn, t transition) ([]*
 		var claim *[16]byte
 		err := rows.Scan(&m.ID, &m.CampaignID, &m.ChannelID, &m.TemplateID, &m.ContactID, &m.State, &m.Reason, &m.ErrorCode, &m.RawStatus,
 			&m.Attempt, &m.Posted, &m.Posts, &m.Proof, &m.Resend, &m.Resends, &claim, &m.ClaimedAt, &m.DueAt, &m.ProviderID,
-			&m.ExpiresAt, &m.SentAt, &m.DeliveredAt, &m.ReadAt, &m.FailedAt, &m.Phone, &m.Parameters)
+			&m.ExpiresAt, &m.SentAt, &m.DeliveredAt, &m.ReadAt, &m.FailedAt, &m.updatedAt, &m.Phone, &m.Parameters)
 		if err != nil {
 			rows.Close()
 			return nil, err
@@ -187,6 +188,7 @@ type campaignFacts struct {
 	state       campaign.State
 	notAfter    *time.Time
 	retry       map[string]campaign.Retry
+	pacedAt     *time.Time // the first message was held for quality, none released yet
 	attemptUS   bool
 	territories bool
 }
@@ -227,7 +229,7 @@ func (s *Store) facts(ctx context.Context, conn *pgxpool.Conn, rows []*lockedMes
 			var c campaignFacts
 			var retry []byte
 			var us, territories string
-			if err := rows.Scan(&id, &c.state, &c.notAfter, &retry, &us, &territories); err != nil {
+			if err := rows.Scan(&id, &c.state, &c.notAfter, &retry, &us, &territories, &c.pacedAt); err != nil {
 				return err
 			}
 			if err := json.Unmarshal(retry, &c.retry); err != nil {
@@ -323,6 +325,11 @@ func (f *facts) of(m *lockedMessage) campaign.Circumstances {
 		k := f.campaigns[m.CampaignID]
 		c.Campaign, c.Retry = k.state, k.retry
 		c.Blocked = c.Blocked || k.state != campaign.Running
+		// What was queued at full speed before the first message was held goes back
+		// and comes again at fan-out's pace.
+		if k.pacedAt != nil && m.State == campaign.Queued && m.updatedAt.Before(*k.pacedAt) {
+			c.Blocked = true
+		}
 		if k.notAfter != nil && (c.Deadline == nil || k.notAfter.Before(*c.Deadline)) {
 			c.Deadline = k.notAfter
 		}
@@ -353,7 +360,7 @@ type counterKey struct {
 func (s *Store) write(ctx context.Context, conn *pgxpool.Conn, rows []*lockedMessage, f *facts, t transition) error {
 	b := &pgx.Batch{}
 	counts := map[counterKey]int64{}
-	reopen := map[campaign.ID]bool{}
+	reopen, held, released := map[campaign.ID]bool{}, map[campaign.ID]bool{}, map[campaign.ID]bool{}
 	var w messageColumns
 	var former []*lockedMessage
 	var newIDs []*lockedMessage
@@ -388,6 +395,12 @@ func (s *Store) write(ctx context.Context, conn *pgxpool.Conn, rows []*lockedMes
 			counts[was]--
 			counts[is]++
 		}
+		switch {
+		case m.State == campaign.Held && was.state != campaign.Held:
+			held[m.CampaignID] = true
+		case was.state == campaign.Held && m.Proof >= campaign.ProofSent && m.Proof != campaign.ProofFailed:
+			released[m.CampaignID] = true
+		}
 		if m.State.Open() && f.campaigns[m.CampaignID].state == campaign.Completed {
 			reopen[m.CampaignID] = true
 		}
@@ -404,6 +417,12 @@ func (s *Store) write(ctx context.Context, conn *pgxpool.Conn, rows []*lockedMes
 	}
 	for id := range reopen {
 		b.Queue(`UPDATE campaign.campaigns SET state = 'running', finished_at = NULL WHERE id = $1 AND state = 'completed'`, id)
+	}
+	for id := range held {
+		b.Queue(`UPDATE campaign.campaigns SET held_at = clock_timestamp() WHERE id = $1 AND held_at IS NULL`, id)
+	}
+	for id := range released {
+		b.Queue(`UPDATE campaign.campaigns SET released_at = clock_timestamp() WHERE id = $1 AND released_at IS NULL`, id)
 	}
 	if t.after != nil {
 		t.after(b)

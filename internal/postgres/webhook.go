@@ -31,7 +31,22 @@ func (s *Store) SaveDeliveries(ctx context.Context, ds []campaign.Delivery) erro
 	if err != nil {
 		return fmt.Errorf("store %d webhooks: %w", len(ds), translate(err))
 	}
+	s.noteFlow(ctx, channels)
 	return nil
+}
+
+// noteFlow notes the first webhook of a channel since the start: from then on
+// silence about a message means something. Where that fails the next webhook
+// tries again.
+func (s *Store) noteFlow(ctx context.Context, channels []int64) {
+	for _, id := range channels {
+		if _, known := s.flowing.Load(id); known {
+			continue
+		}
+		if _, err := s.pool.Exec(ctx, `UPDATE campaign.channels SET webhooks_since = clock_timestamp() WHERE id = $1 AND webhooks_since IS NULL`, id); err == nil {
+			s.flowing.Store(id, true)
+		}
+	}
 }
 
 // Unapplied gives the oldest deliveries that were stored and not applied, at most

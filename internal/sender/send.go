@@ -134,6 +134,7 @@ func (s *Sender) post(ctx context.Context, ch *channel, turn campaign.Turn, clai
 		v.Abandon()
 		return campaign.Answer{Kind: campaign.AnswerAbandoned, Err: err}
 	}
+	s.countPost(turn.Campaign)
 	begun := s.Now()
 	post, cancel := context.WithTimeout(ctx, postTimeout)
 	answer := ch.provider.Send(post, request)

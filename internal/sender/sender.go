@@ -79,6 +79,7 @@ type Sender struct {
 	channels  map[campaign.ChannelID]*channel
 	templates map[campaign.TemplateID]cached[campaign.Template]
 	constants map[campaign.ID]campaign.Parameters
+	posts     map[campaign.ID]int64 // since Posts was asked last
 }
 
 // channel is one sending number on this node.
@@ -117,6 +118,7 @@ func New(ctx context.Context, c Config) *Sender {
 		channels:  map[campaign.ChannelID]*channel{},
 		templates: map[campaign.TemplateID]cached[campaign.Template]{},
 		constants: map[campaign.ID]campaign.Parameters{},
+		posts:     map[campaign.ID]int64{},
 	}
 	s.claims = batch.New(ctx, flights, batchSize, c.Store.Claim)
 	s.outcomes = batch.New(ctx, flights, batchSize, func(ctx context.Context, o []campaign.Outcome) ([]struct{}, error) {
@@ -298,19 +300,19 @@ func (s *Sender) channel(id campaign.ChannelID) *channel {
 	return ch
 }
 
-// Rates gives the limit and the present speed of each channel on this node, in
-// messages per second.
-func (s *Sender) Rates() map[campaign.ChannelID][2]float64 {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	rates := make(map[campaign.ChannelID][2]float64, len(s.channels))
-	for id, ch := range s.channels {
-		if ch.throttle != nil {
-			limit, now := ch.throttle.Rate()
-			rates[id] = [2]float64{limit, now}
-		}
-	}
-	return rates
+func (s *Sender) countPost(id campaign.ID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.posts[id]++
+}
+
+// Posts gives the POSTs by campaign since it was asked last.
+func (s *Sender) Posts() map[campaign.ID]int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	posts := s.posts
+	s.posts = map[campaign.ID]int64{}
+	return posts
 }
 
 // templateFor is how long a template is kept; a sync or an event that changes it

@@ -1,10 +1,14 @@
 -- The running campaigns of a channel that nothing holds, with what they have
 -- queued. Campaign 0 stands for messages that belong to none. A campaign's own
 -- rate is kept as an average: credit since credit_at, at most one second of it.
+-- Between the first message that the provider held for quality assessment and
+-- the first that it released, a campaign goes at 1/s: a bad template does not
+-- burn the list.
 WITH standing AS (
   SELECT scope, scope_id FROM campaign.holds WHERE until IS NULL OR until > clock_timestamp()),
 todo AS (
-  SELECT c.id, c.rate, c.credit_at, c.first_id, c.last_id
+  SELECT c.id, CASE WHEN c.held_at IS NOT NULL AND c.released_at IS NULL THEN least(1, NULLIF(c.rate, 0)) ELSE c.rate END AS rate,
+         c.credit_at, c.first_id, c.last_id
     FROM campaign.campaigns AS c
    WHERE c.id = ANY(@campaigns::bigint[]) AND c.state = 'running'
      AND NOT EXISTS (SELECT FROM standing AS h WHERE h.scope = 'campaign' AND h.scope_id = c.id)
