@@ -82,7 +82,7 @@ func (d *demo) run(ctx context.Context) (err error) {
 	if d.folder, err = os.MkdirTemp("", "campaignd-demo-"); err != nil {
 		return fmt.Errorf("make a folder for the demo: %w", err)
 	}
-	defer os.RemoveAll(d.folder) //nolint:errcheck // a folder left in the temporary directory harms nobody
+	defer os.RemoveAll(d.folder)
 	// PostgreSQL may run as another user than we, and needs to reach its data.
 	if err := os.Chmod(d.folder, 0o755); err != nil { //nolint:gosec // the files in it have modes of their own
 		return fmt.Errorf("make a folder for the demo: %w", err)
@@ -319,12 +319,12 @@ func (d *demo) audience() (file string, parameters [2]string, err error) {
 	if err != nil {
 		return "", parameters, fmt.Errorf("open the contacts: %w", err)
 	}
-	defer f.Close() //nolint:errcheck // only read
+	defer f.Close()
 	r, err := audience.Open(f, d.contacts)
 	if err != nil {
 		return "", parameters, fmt.Errorf("read %s: %w", d.contacts, err)
 	}
-	defer r.Close() //nolint:errcheck // only read
+	defer r.Close()
 	parameters = [2]string{"there", "SPRING20"}
 	if slices.Contains(r.Columns(), "first_name") {
 		parameters[0] = name

@@ -80,7 +80,7 @@ func freeAddr(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close() //nolint:errcheck // only its port is wanted
+	defer l.Close()
 	return l.Addr().String()
 }
 

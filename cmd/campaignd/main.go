@@ -98,7 +98,7 @@ func healthcheckCommand() *cli.Command {
 			if err != nil {
 				return errors.New("the daemon does not answer")
 			}
-			defer resp.Body.Close() //nolint:errcheck // only the status counts
+			defer resp.Body.Close()
 			if resp.StatusCode != http.StatusOK {
 				return fmt.Errorf("the daemon answers %s", resp.Status)
 			}

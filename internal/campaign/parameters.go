@@ -3,6 +3,7 @@ package campaign
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -198,7 +199,8 @@ func (p *Parameters) UnmarshalJSON(data []byte) error {
 }
 
 func inSlot(key string, err error) error {
-	if e, ok := err.(*Error); ok {
+	var e *Error
+	if errors.As(err, &e) {
 		return e.With(fmt.Sprintf("slot %q: %s", key, e.Message), e.Hint)
 	}
 	return fmt.Errorf("slot %q: %w", key, err)

@@ -199,7 +199,7 @@ func parseDoubleZero(digits, rest, region string) (Number, *Error) {
 		return n, err
 	}
 	if err != nil {
-		return dialled, nil
+		return dialled, nil //nolint:nilerr // the reading that failed is not the one meant
 	}
 	if dialled.E164 != n.E164 {
 		return Number{}, &Error{CodeAmbiguous, "begins with 00, which can be read in two ways in " + region + ": write it with +"}
@@ -235,7 +235,7 @@ func parseNational(digits, region string) (Number, *Error) {
 	case nationalErr != nil && internationalErr != nil:
 		return national, nationalErr
 	case nationalErr != nil:
-		return international, nil
+		return international, nil //nolint:nilerr // the reading that failed is not the one meant
 	case internationalErr == nil && national.E164 == international.E164:
 		return national, nil
 	case phonenumbers.GetNumberType(parsed) != phonenumbers.FIXED_LINE:
@@ -375,7 +375,7 @@ func invalid(n *phonenumbers.PhoneNumber) *Error {
 
 // libraryError translates what the library says before it has a number.
 func libraryError(err error, digits string) *Error {
-	switch err {
+	switch err { //nolint:errorlint // the library returns these values themselves
 	case phonenumbers.ErrInvalidCountryCode:
 		return &Error{CodeCallingCode, "does not begin with a calling code that exists"}
 	case phonenumbers.ErrNumTooLong:
