@@ -274,7 +274,7 @@ func TestCtrlCEndsWatchingQuietly(t *testing.T) {
 	if _, err := out.Read(make([]byte, 1)); err != nil {
 		t.Fatal(err)
 	}
-	watch.Process.Signal(syscall.SIGINT) //nolint:errcheck // Wait tells
+	watch.Process.Signal(syscall.SIGINT)
 	if err := watch.Wait(); err != nil || stderr.String() != "" {
 		t.Errorf("ended with %v, stderr %q", err, stderr.String())
 	}
@@ -390,7 +390,7 @@ func TestWebhookTail(t *testing.T) {
 	if err := json.NewDecoder(out).Decode(&event); err != nil {
 		t.Fatal(err)
 	}
-	tail.Process.Signal(syscall.SIGTERM) //nolint:errcheck // Wait tells
+	tail.Process.Signal(syscall.SIGTERM)
 	if err := tail.Wait(); err != nil {
 		t.Errorf("tail ended with %v", err)
 	}

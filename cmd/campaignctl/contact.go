@@ -177,7 +177,7 @@ func (im *importer) run(ctx context.Context, input io.Reader, file string) (camp
 	if err != nil {
 		return campaign.ImportResult{}, badFile(file, err)
 	}
-	defer reader.Close() //nolint:errcheck // what matters was read
+	defer reader.Close()
 	mapper, err := audience.NewMapper(reader.Columns(), im.options)
 	if err != nil {
 		return campaign.ImportResult{}, badFile(file, err)

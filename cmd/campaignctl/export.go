@@ -47,13 +47,13 @@ func writeWhole(name string, write func(io.Writer) error) error {
 	if err != nil {
 		return fileError(name, err)
 	}
-	defer os.Remove(f.Name()) //nolint:errcheck // gone after the rename
+	defer os.Remove(f.Name()) // gone after the rename
 	if err := write(f); err != nil {
-		f.Close() //nolint:errcheck // the first error counts
+		f.Close()
 		return err
 	}
 	if err := f.Sync(); err != nil {
-		f.Close() //nolint:errcheck // the first error counts
+		f.Close()
 		return fileError(name, err)
 	}
 	if err := f.Close(); err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"strconv"
@@ -8,6 +9,30 @@ import (
 	"text/tabwriter"
 	"time"
 )
+
+// page is what a command prints for a person, coloured where that is wanted.
+type page struct {
+	*bufio.Writer
+	color bool
+}
+
+func newPage(w io.Writer, color bool) *page { return &page{bufio.NewWriter(w), color} }
+
+// The colours, as terminals number them.
+const (
+	red    = "31"
+	green  = "32"
+	yellow = "33"
+)
+
+// paint colours a text that is going to be written to w, if w is a page that may
+// be coloured. Inside a table it would shift the columns: paint the lines then.
+func paint(w io.Writer, color, text string) string {
+	if p, ok := w.(*page); !ok || !p.color || color == "" {
+		return text
+	}
+	return "\x1b[" + color + "m" + text + "\x1b[0m"
+}
 
 // newTable aligns columns that are separated by tabs.
 func newTable(w io.Writer) *tabwriter.Writer { return tabwriter.NewWriter(w, 0, 8, 2, ' ', 0) }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -115,7 +114,7 @@ func (p *program) result(c *cli.Context, value any, print func(w io.Writer) erro
 	if c.Bool("json") {
 		return printJSON(p.stdout, value)
 	}
-	w := bufio.NewWriter(p.out())
+	w := newPage(p.out(), color(p.stdout))
 	if err := print(w); err != nil {
 		return err
 	}

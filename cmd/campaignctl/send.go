@@ -241,7 +241,7 @@ func (p *program) dryRun(ch campaign.Channel, t *campaign.Template, to phone.Num
 // comes first, so that whatever happens the message is found by its webhooks and
 // never sent a second time.
 func post(ctx context.Context, s *postgres.Store, client *dialog360.Client, turn campaign.Turn, t *campaign.Template, to phone.Number, parameters campaign.Parameters) (campaign.Answer, error) {
-	rand.Read(turn.Claim[:]) //nolint:errcheck // crypto/rand does not fail
+	rand.Read(turn.Claim[:])
 	validity := campaign.NewValidity(time.Now(), claimLife, time.Now)
 	// From here on Ctrl-C must not leave a message in doubt.
 	ctx = context.WithoutCancel(ctx)

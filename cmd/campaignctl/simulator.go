@@ -59,7 +59,7 @@ func behaviourTable() string {
 	for _, behaviour := range simulator.Behaviours() {
 		fmt.Fprintf(t, "  %s\t%s\n", behaviour.Name, behaviour.Description)
 	}
-	t.Flush() //nolint:errcheck // a strings.Builder does not fail
+	t.Flush()
 	return strings.TrimRight(b.String(), "\n")
 }
 

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"fmt"
 	"io"
@@ -97,7 +96,7 @@ var stateTexts = map[campaign.MessageState]string{
 }
 
 func printStatus(w io.Writer, s campaign.Status) error {
-	fmt.Fprintf(w, "campaign %d %s: %s\n", s.ID, s.Name, s.State)
+	fmt.Fprintf(w, "campaign %d %s: %s\n", s.ID, s.Name, paint(w, campaignColors[s.State], string(s.State)))
 	if s.StartedAt != nil {
 		fmt.Fprintf(w, "started %s", when(s.StartedAt))
 		if s.FinishedAt != nil {
@@ -126,14 +125,38 @@ func printStatus(w io.Writer, s campaign.Status) error {
 
 // printCounts shows the states that somebody is in; what is not shown is zero.
 func printCounts(w io.Writer, s campaign.Status) error {
-	t := newTable(w)
+	var table strings.Builder
+	t := newTable(&table)
+	var colors []string
 	for _, state := range campaign.MessageStates {
 		if n := s.Counts[state]; n > 0 {
 			row(t, "  "+string(state), right(count(n), 11), share(n, s.Total), stateTexts[state])
+			colors = append(colors, stateColors[state])
 		}
 	}
 	row(t, "  total", right(count(s.Total), 11))
-	return t.Flush()
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	for line := range strings.Lines(table.String()) {
+		color := ""
+		if len(colors) > 0 {
+			color, colors = colors[0], colors[1:]
+		}
+		fmt.Fprintln(w, paint(w, color, strings.TrimSuffix(line, "\n")))
+	}
+	return nil
+}
+
+var campaignColors = map[campaign.State]string{
+	campaign.Running: green, campaign.Completed: green, campaign.Paused: yellow, campaign.Cancelled: red,
+}
+
+// stateColors point to what went well, what needs a look, and what failed.
+var stateColors = map[campaign.MessageState]string{
+	campaign.Delivered: green, campaign.Read: green,
+	campaign.Unknown: yellow, campaign.Held: yellow, campaign.Deferred: yellow,
+	campaign.Failed: red,
 }
 
 func right(s string, width int) string { return fmt.Sprintf("%*s", width, s) }
@@ -296,13 +319,12 @@ func (p *program) watcher(c *cli.Context) func(campaign.Status) error {
 		return func(s campaign.Status) error { return printJSONLine(p.stdout, inUTC(s)) }
 	case terminal(p.stdout):
 		return func(s campaign.Status) error {
-			var picture bytes.Buffer
-			picture.WriteString("\x1b[H\x1b[2J") // home, clear
-			if err := printStatus(&picture, s); err != nil {
+			picture := newPage(p.out(), color(p.stdout))
+			fmt.Fprint(picture, "\x1b[H\x1b[2J") // home, clear
+			if err := printStatus(picture, s); err != nil {
 				return err
 			}
-			_, err := p.out().Write(picture.Bytes())
-			return err
+			return picture.Flush()
 		}
 	}
 	return func(s campaign.Status) error {

@@ -133,7 +133,7 @@ func refusingServer(t testing.TB) string {
 			}
 			go func() {
 				defer conn.Close()
-				conn.SetDeadline(time.Now().Add(10 * time.Second)) //nolint:errcheck // a test
+				conn.SetDeadline(time.Now().Add(10 * time.Second))
 				r := bufio.NewReader(conn)
 				for {
 					var head [4]byte
@@ -145,12 +145,12 @@ func refusingServer(t testing.TB) string {
 						return
 					}
 					if len(body) == 4 { // a request for encryption
-						conn.Write([]byte{'N'}) //nolint:errcheck // a test
+						conn.Write([]byte{'N'})
 						continue
 					}
 					fields := "SFATAL\x00C28P01\x00Mpassword authentication failed for user \"ann\"\x00\x00"
 					message := append([]byte{'E'}, binary.BigEndian.AppendUint32(nil, uint32(len(fields)+4))...)
-					conn.Write(append(message, fields...)) //nolint:errcheck // a test
+					conn.Write(append(message, fields...))
 					return
 				}
 			}()

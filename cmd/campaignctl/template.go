@@ -124,7 +124,7 @@ func printTemplate(w io.Writer, t campaign.TemplateSummary) {
 		}
 		row(table, "  "+s.Key, s.Kind, need)
 	}
-	table.Flush() //nolint:errcheck // the caller flushes and checks
+	table.Flush()
 	for _, problem := range t.Problems {
 		fmt.Fprintln(w, "  problem:", oneLine(problem))
 	}
