@@ -9,6 +9,7 @@
 package phone
 
 import (
+	"errors"
 	"strconv"
 	"strings"
 
@@ -375,12 +376,12 @@ func invalid(n *phonenumbers.PhoneNumber) *Error {
 
 // libraryError translates what the library says before it has a number.
 func libraryError(err error, digits string) *Error {
-	switch err { //nolint:errorlint // the library returns these values themselves
-	case phonenumbers.ErrInvalidCountryCode:
+	switch {
+	case errors.Is(err, phonenumbers.ErrInvalidCountryCode):
 		return &Error{CodeCallingCode, "does not begin with a calling code that exists"}
-	case phonenumbers.ErrNumTooLong:
+	case errors.Is(err, phonenumbers.ErrNumTooLong):
 		return &Error{CodeTooLong, "too long for a phone number"}
-	case phonenumbers.ErrTooShortNSN, phonenumbers.ErrTooShortAfterIDD:
+	case errors.Is(err, phonenumbers.ErrTooShortNSN), errors.Is(err, phonenumbers.ErrTooShortAfterIDD):
 		return &Error{CodeTooShort, "too short for a phone number"}
 	}
 	if len(digits) < 7 {

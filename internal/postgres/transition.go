@@ -142,7 +142,7 @@ func (s *Store) lock(ctx context.Context, conn *pgxpool.Conn, t transition) ([]*
 	b.Queue(messageLockSQL, pgx.StrictNamedArgs{"ids": t.ids, "least": t.ids[0], "greatest": t.ids[len(t.ids)-1]})
 
 	results := conn.SendBatch(ctx, b)
-	defer results.Close() //nolint:errcheck // the rows' error comes first
+	defer results.Close()
 	for range locks {
 		if _, err := results.Exec(); err != nil {
 			return nil, err
