@@ -59,7 +59,15 @@ func (p *program) errorExplain(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	return p.result(c, dialog360.Explanation(failure), func(w io.Writer) error {
+	shown := failure
+	if _, err := strconv.Atoi(failure.Code); body != "" && err != nil {
+		shown.Code = "" // a word of ours: the body has no code
+	}
+	return p.result(c, dialog360.Explanation(shown), func(w io.Writer) error {
+		if failure.Class == "" {
+			_, err := fmt.Fprintln(w, failure.Title)
+			return err
+		}
 		printFailure(w, failure)
 		return nil
 	})
@@ -78,7 +86,7 @@ func (p *program) explained(code, body string, http int) (campaign.Failure, erro
 	}
 	failure, recognised := dialog360.ExplainHTTP(http, data)
 	if failure.Code == "" && failure.Class == "" {
-		return campaign.Failure{}, failed("", "%s is no error: it is the answer to a message that was accepted", label(body))
+		return campaign.Failure{Title: "no error: the answer to a message that was accepted", HTTP: http}, nil
 	}
 	if !recognised {
 		p.note("%s is no error body of the provider's; the status alone decides", label(body))
