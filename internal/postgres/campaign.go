@@ -4,6 +4,7 @@ import (
 	"context"
 	_ "embed"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -175,13 +176,17 @@ func (s *Store) Sweep(ctx context.Context, id campaign.ID) (int, error) {
 		return 0, nil
 	}
 	ended := 0
+	waits := make(map[campaign.MessageID]bool, len(ids))
 	t := transition{ids: ids, decide: func(m *lockedMessage, c campaign.Circumstances) {
 		if m.CampaignID == id {
 			m.Message.Cancel(c)
 		}
+		waits[m.ID] = m.State == campaign.Queued
 	}}
 	t.after = func(b *pgx.Batch) {
-		b.Queue(campaignSweepJobsSQL, pgx.StrictNamedArgs{"messages": ids, "campaign": id})
+		// Who still waits keeps its job: then the campaign is not over after all.
+		jobless := slices.DeleteFunc(slices.Clone(ids), func(m campaign.MessageID) bool { return waits[m] })
+		b.Queue(campaignSweepJobsSQL, pgx.StrictNamedArgs{"messages": jobless, "campaign": id})
 	}
 	if err := s.routes(ctx, &t); err != nil {
 		return 0, fmt.Errorf("sweep campaign %d: %w", id, err)
