@@ -15,6 +15,16 @@ test: ## go vet and every test, on a real PostgreSQL
 	go vet ./...
 	go test -timeout 15m ./...
 
+ROUNDS ?= 100
+RECIPIENTS ?= $(shell expr $(ROUNDS) \* 500)
+NODES ?= 1
+LEADER ?= 0
+torture: ## kill campaignd and Postgres ROUNDS times during a campaign, then compare report and ledger (RECIPIENTS, NODES, LEADER=1, SEED)
+	@scripts/need-postgres demo
+	CAMPAIGN_TORTURE_ROUNDS=$(ROUNDS) CAMPAIGN_TORTURE_RECIPIENTS=$(RECIPIENTS) CAMPAIGN_TORTURE_NODES=$(NODES) \
+	CAMPAIGN_TORTURE_LEADER=$(LEADER) CAMPAIGN_TORTURE_SEED=$(SEED) \
+	go test -count=1 -timeout 60m -run 'TestTorture$$' -v ./internal/torture
+
 demo: build ## a whole campaign on this machine, with a simulated provider
 	@scripts/need-postgres demo
 	bin/campaignd demo $(DEMO)
@@ -32,4 +42,4 @@ lint-tools: ## golangci-lint, built from source into GOBIN
 clean: ## what the other targets have made
 	rm -rf bin
 
-.PHONY: help build test demo compose-demo lint lint-tools clean
+.PHONY: help build test torture demo compose-demo lint lint-tools clean

@@ -40,6 +40,7 @@ func rooms() map[string][]string {
 		"internal/dashboard": {"internal/campaign"},
 		"internal/pgtest":    {"internal/postgres", "internal/localpg"},
 		"internal/archtest":  {},
+		"internal/torture":   {},
 	}
 }
 
