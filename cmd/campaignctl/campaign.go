@@ -94,6 +94,8 @@ Asks first; without a terminal --yes is needed.`,
 				Flags:  []cli.Flag{yesFlag(), jsonFlag()},
 				Action: p.campaignCancel,
 			},
+			resolveCommand(p),
+			retryCommand(p),
 			{
 				Name:      "report",
 				Usage:     "tell what became of a campaign",

@@ -91,19 +91,22 @@ func TestJSONOfEveryCommand(t *testing.T) {
 		{args: []string{"channel", "resume", "sales"}, keys: channel},
 		{args: []string{"message", "list", "--phone", "+491701234567"}},
 		{args: []string{"message", "show", "$id"}},
+		{args: []string{"message", "resolve", "$id", "--fail"}, keys: []string{"messages", "waiting", "until"}},
+		{args: []string{"campaign", "resolve", "spring", "--resend"}, keys: []string{"messages", "waiting", "until"}},
 		{args: []string{"campaign", "cancel", "spring", "--yes"}, keys: status},
 		{args: []string{"campaign", "watch", "spring"}, keys: status},
 		{args: []string{"send", "--channel", "sales", "--template", "hello", "--language", "en_US", "--to", "+491701110000"},
 			keys: []string{"message", "state", "reason", "provider_id", "error"}},
 		{args: []string{"list", "delete", "vips"}, keys: append(slices.Clone(list), "campaigns")},
+		{args: []string{"webhook", "replay", "--since", "1h"}, keys: []string{"webhooks"}},
 		{args: []string{"webhook", "inspect", "hook.json"}, keys: []string{"file", "events"}},
 		{args: []string{"phone", "inspect", "+4930123456", "nonsense"}, keys: []string{"input", "valid", "e164", "country", "calling_code", "nanp", "us_marketing", "time_zones", "error"}},
 		{args: []string{"error", "explain", "131049"}, keys: explained},
 		{args: []string{"error", "explain", "--body", "answer.json", "--http", "400"}, keys: explained},
 		{args: []string{"error", "list"}, keys: explained},
 	}
-	told := map[string]bool{"webhook tail": true} // see TestWebhookTail
-	var id any                                    // of the message that was listed last
+	told := map[string]bool{"webhook tail": true, "campaign retry": true} // see TestWebhookTail and TestRetryAndResolve
+	var id any                                                            // of the message that was listed last
 	for _, s := range steps {
 		args := append(slices.Clone(s.args), "--json")
 		for i := range args {
@@ -111,7 +114,7 @@ func TestJSONOfEveryCommand(t *testing.T) {
 		}
 		got := w.want(s.code, args...)
 		first := firstObject(t, args, got)
-		if s.args[0] == "message" {
+		if s.args[0] == "message" && s.args[1] == "list" {
 			id = first["id"]
 		}
 		if s.keys != nil {

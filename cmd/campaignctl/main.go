@@ -94,5 +94,5 @@ func prepare(commands []*cli.Command) {
 // script learns why, and are not listed.
 var later = [...]string{
 	"schedule", "audit", "suppress", "node", "bench", "doctor",
-	"contact forget", "campaign resolve", "campaign retry", "message resolve", "webhook replay",
+	"contact forget",
 }

@@ -42,6 +42,7 @@ and why, every attempt, its times and its parameters.`,
 				},
 				Action: p.messageList,
 			},
+			messageResolveCommand(p),
 		},
 	}
 }

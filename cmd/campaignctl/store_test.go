@@ -85,7 +85,7 @@ func (w *world) store() *postgres.Store {
 	return s
 }
 
-// work does a daemon's work on a campaign whose messages are all at their first
+// work does a daemon's work on a campaign whose messages have had at most one
 // turn: every answer of the provider is the given one.
 func (w *world) work(name string, answer campaign.Answer) {
 	w.t.Helper()
@@ -98,9 +98,12 @@ func (w *world) work(name string, answer campaign.Answer) {
 	if _, err := s.FanOut(ctx, c.ChannelID, 1000, 1000); err != nil {
 		w.t.Fatal(err)
 	}
-	for id := c.FirstID; id <= c.LastID; id++ {
-		turn := campaign.Turn{Message: id, Attempt: 1, Campaign: c.ID, Channel: c.ChannelID}
+	for i := range 2 * (c.LastID - c.FirstID + 1) {
+		// The claim of a turn that the message is not at does nothing.
+		id, attempt := c.FirstID+i/2, int(i%2)+1
+		turn := campaign.Turn{Message: id, Attempt: attempt, Campaign: c.ID, Channel: c.ChannelID}
 		binary.BigEndian.PutUint64(turn.Claim[:], uint64(id))
+		turn.Claim[8] = byte(attempt)
 		claimed, err := s.Claim(ctx, []campaign.Turn{turn})
 		if err != nil {
 			w.t.Fatal(err)

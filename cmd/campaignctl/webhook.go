@@ -30,6 +30,7 @@ failure, exit code 1, is a body that is not JSON.`,
 				Action: p.webhookInspect,
 			},
 			tailCommand(p),
+			replayCommand(p),
 		},
 	}
 }
