@@ -2,6 +2,7 @@ package campaign
 
 import (
 	"errors"
+	"math"
 	"time"
 )
 
@@ -58,7 +59,8 @@ func (r Retry) After(n int, random float64) time.Duration {
 		gap = float64(r.Cap)
 	}
 	gap *= 1 + r.Jitter*(2*random-1)
-	return time.Duration(gap)
+	// A factor of ten takes a day beyond what a duration can hold at the tenth POST.
+	return time.Duration(min(gap, float64(math.MaxInt64/2)))
 }
 
 // Failure is one row of the catalogue: what a code of the provider means and

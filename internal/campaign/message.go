@@ -199,10 +199,16 @@ type Attempt struct {
 // lost is repeated with the same id and is claimed again. What is not claimed
 // goes to the state that says why.
 func (m *Message) Claim(attempt int, claim ClaimID, c Circumstances) (bool, Change) {
-	if m.State == Sending && m.ClaimID == claim {
+	switch {
+	case m.State == Sending && m.ClaimID == claim:
 		return true, Change{}
-	}
-	if m.State != Queued || m.Attempt != attempt {
+	case m.State == Unknown && m.ClaimID == claim && m.Posted == attempt:
+		// The claim's reply was lost for so long that it was given up as stale. Who
+		// still asks for it has not posted.
+		m.notPosted()
+		m.wait(c.Now, "", c)
+		return false, Change{}
+	case m.State != Queued || m.Attempt != attempt:
 		return false, Change{}
 	}
 	if done := m.giveBack(c); done {
@@ -312,7 +318,7 @@ func (m *Message) end(state MessageState, reason string, c Circumstances) {
 // that a webhook brought first, and an answer to a claim that is no longer the
 // row's changes nothing.
 func (m *Message) Outcome(claim ClaimID, a Answer, c Circumstances) Change {
-	if m.ClaimID != claim {
+	if claim.IsZero() || m.ClaimID != claim {
 		return Change{}
 	}
 	if a.ProviderID != "" && m.ProviderID == "" {
@@ -329,7 +335,9 @@ func (m *Message) Outcome(claim ClaimID, a Answer, c Circumstances) Change {
 			m.State = Held
 		}
 	case AnswerFailed:
-		if m.Proof >= ProofFailed {
+		// Also where a webhook says that it was sent: a retry could reach the person
+		// twice.
+		if m.Proof > ProofNone {
 			return Change{}
 		}
 		change := m.fail(a.Failure, c, a.RetryAfter)
@@ -342,21 +350,30 @@ func (m *Message) Outcome(claim ClaimID, a Answer, c Circumstances) Change {
 		if m.Proof > ProofNone || m.State != Sending && m.State != Unknown {
 			return Change{}
 		}
-		m.Posts-- // nothing was written: this turn costs no POST
-		m.State = Deferred
+		m.notPosted()
 		if a.Kind == AnswerAbandoned {
 			m.wait(c.Now, "", c)
 			break
 		}
-		m.Reason = ReasonUnreachable
 		m.waitUnreachable(c)
 	case AnswerInDoubt:
 		if m.Proof == ProofNone && m.State == Sending {
-			m.State, m.Reason, m.Resend, m.DueAt = Unknown, "", false, nil
+			m.unknown()
 		}
 	}
 	return Change{}
 }
+
+// notPosted takes back a claim of which nothing was written: this turn costs no
+// POST. The claim goes with it, so that a repeat finds nothing to take back.
+func (m *Message) notPosted() {
+	m.Posts--
+	m.ClaimID = ClaimID{}
+}
+
+// unknown leaves Resend as it is: when it turns out that nothing was written
+// after all, the POST before is still one of unknown fate.
+func (m *Message) unknown() { m.State, m.Reason, m.DueAt = Unknown, "", nil }
 
 // unreachablePause is how long a message waits after nothing could be written.
 // The channel is held after five in a row (design §4.6), so this needs no
@@ -379,7 +396,7 @@ func (m *Message) Stale(olderThan time.Duration, c Circumstances) bool {
 	if m.State != Sending || m.ClaimedAt == nil || c.Now.Sub(*m.ClaimedAt) < olderThan {
 		return false
 	}
-	m.State, m.Reason, m.Resend, m.DueAt = Unknown, "", false, nil
+	m.unknown()
 	return true
 }
 
@@ -390,6 +407,13 @@ type Report struct {
 	ProviderID string
 	At         time.Time
 	Failure    *Failure // of a failed status
+}
+
+func (r Report) failure() Failure {
+	if r.Failure == nil {
+		return Failure{Code: "unknown", Class: Final}
+	}
+	return *r.Failure
 }
 
 // proofOf gives the proof of a status word, and whether it is one.
@@ -422,14 +446,14 @@ func (m *Message) Report(r Report, c Circumstances) Change {
 	}
 	var change Change
 	switch {
-	case r.Attempt > m.Posted:
+	case r.Attempt > m.Posted && !m.calledOff(r.Attempt):
 		// The provider knows an attempt whose claim the row does not: apply it, do
 		// not send, raise the alarm.
 		change.LostCommits = true
 		m.Attempt = max(m.Attempt, r.Attempt)
 		m.Posted, m.Posts = r.Attempt, m.Posts+1
 		m.Proof, m.ProviderID, m.ClaimID, m.RawStatus = ProofNone, "", ClaimID{}, ""
-	case r.Attempt < m.Posted:
+	case r.Attempt != m.Posted:
 		return m.reportFormer(r, proof, c)
 	}
 	if m.ProviderID == "" {
@@ -440,11 +464,7 @@ func (m *Message) Report(r Report, c Circumstances) Change {
 		return change
 	}
 	if proof == ProofFailed {
-		failure := Failure{Code: "unknown", Class: Final}
-		if r.Failure != nil {
-			failure = *r.Failure
-		}
-		failed := m.failReported(failure, c)
+		failed := m.failReported(r.failure(), c)
 		failed.LostCommits = change.LostCommits
 		return failed
 	}
@@ -452,18 +472,30 @@ func (m *Message) Report(r Report, c Circumstances) Change {
 	return change
 }
 
-// reportFormer applies a status of an earlier attempt. Arrival wins over
-// whatever the current attempt is doing and calls off a retry that waits; any
-// sign of life calls off a resend that was not claimed yet, and makes that
-// attempt the row's current one again. Everything else changes nothing.
+// calledOff reports whether a later attempt than the row's current one is known
+// all the same: a resend that was posted before a sign of life of an earlier
+// attempt made that one current again.
+func (m *Message) calledOff(attempt int) bool {
+	return m.Resends > 0 && attempt <= m.Attempt && !(m.State == Queued && attempt == m.Attempt)
+}
+
+// reportFormer applies a status of an attempt that is not the row's current one.
+// Arrival wins over whatever the current attempt is doing and calls off a retry
+// that waits; any sign of life, a failure too, calls off a resend that was not
+// claimed yet, and makes that attempt the row's current one again. Everything
+// else changes nothing.
 func (m *Message) reportFormer(r Report, proof Proof, c Circumstances) Change {
 	arrived := proof >= ProofDelivered
 	resendWaits := m.Resend && (m.State == Deferred || m.State == Queued)
 	switch {
-	case resendWaits && (arrived || proof == ProofSent):
+	case resendWaits:
 		m.Posted, m.ProviderID, m.ClaimID, m.RawStatus = r.Attempt, r.ProviderID, ClaimID{}, ""
 		m.Proof = ProofNone
 		m.times(proof, r.At)
+		if proof == ProofFailed {
+			m.DueAt = nil
+			return m.failReported(r.failure(), c)
+		}
 		m.climb(proof, c.Now)
 	case arrived && proof > m.Proof:
 		m.times(proof, r.At)
@@ -537,6 +569,10 @@ func (m *Message) failReported(f Failure, c Circumstances) Change {
 	return m.fail(f, c, 0)
 }
 
+// longestGap bounds every retry, whatever rules and providers ask for: a factor
+// of ten overflows a duration at the twelfth POST.
+const longestGap = 366 * 24 * time.Hour
+
 // fail applies a failure of the current attempt by its class.
 func (m *Message) fail(f Failure, c Circumstances, after time.Duration) Change {
 	m.Proof, m.ErrorCode, m.Resend = ProofFailed, f.Code, false
@@ -550,7 +586,7 @@ func (m *Message) fail(f Failure, c Circumstances, after time.Duration) Change {
 		rule.Attempts > 0 && m.Posts >= rule.Attempts ||
 		f.NeverUS && c.US ||
 		f.RestContact && !c.Marketing
-	due := c.Now.Add(max(rule.After(max(m.Posts, 1), c.Random), after))
+	due := c.Now.Add(min(max(rule.After(max(m.Posts, 1), c.Random), after), longestGap))
 	if f.RestContact && c.Marketing && !(f.NeverUS && c.US) {
 		change.Rest = &due
 	}
@@ -601,7 +637,8 @@ func (m *Message) Resolve(resend bool, c Circumstances) bool {
 		return false
 	}
 	if !resend {
-		m.State, m.Reason, m.ErrorCode, m.DueAt = Failed, "", CodeUnresolved, nil
+		m.State, m.Reason, m.ErrorCode, m.DueAt, m.Resend = Failed, "", CodeUnresolved, nil, false
+		m.Proof = ProofFailed // like any failure: only a proof of delivery lifts it
 		m.failedAt(c.Now)
 		return true
 	}
