@@ -1,6 +1,7 @@
 -- New contacts, in the order of their numbers: two imports at once wait for each
 -- other and never in a circle. A person who opted out under another form of the
--- number stays opted out.
+-- number stays opted out. A subquery and not NOT EXISTS, which is planned as a
+-- hash over all contacts: 200 ms for each chunk at half a million.
 INSERT INTO campaign.contacts (phone, match_key, country, nanp, language, time_zone, attributes,
        opt_in, opt_in_source, opt_in_at, opted_out_at, opted_out_by)
 SELECT r.phone, r.match_key, r.country, r.nanp, r.language, r.time_zone, r.attributes,
@@ -11,6 +12,6 @@ SELECT r.phone, r.match_key, r.country, r.nanp, r.language, r.time_zone, r.attri
                        FROM campaign.contacts AS c
                       WHERE c.match_key = r.match_key AND c.opted_out_at IS NOT NULL
                       ORDER BY c.opted_out_at LIMIT 1) AS o ON true
- WHERE NOT EXISTS (SELECT FROM campaign.contacts AS c WHERE c.phone = r.phone)
+ WHERE (SELECT c.id FROM campaign.contacts AS c WHERE c.phone = r.phone) IS NULL
  ORDER BY r.phone COLLATE "C"
 ON CONFLICT (phone) DO NOTHING
