@@ -258,6 +258,8 @@ func waitText(reason string) string {
 		return "for the launch: campaignctl campaign launch"
 	case campaign.WaitSchedule:
 		return "for the scheduled start"
+	case campaign.WaitPaced:
+		return "WhatsApp assesses the template's quality: at 1/s until a held message is released"
 	case campaign.WaitTurn:
 		return "for their turn at the sending rate"
 	case campaign.ReasonRetry:

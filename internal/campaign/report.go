@@ -23,6 +23,10 @@ type Status struct {
 	Rate       Rate                   `json:"rate"`
 	StartedAt  *time.Time             `json:"started_at"`
 	FinishedAt *time.Time             `json:"finished_at"`
+
+	// Paced: the provider holds messages for quality assessment and has released
+	// none yet, so the campaign goes at 1/s.
+	Paced bool `json:"-"`
 }
 
 // Rate of a campaign in messages per second.
@@ -43,6 +47,9 @@ const (
 	WaitLaunch   = "not_launched"
 	WaitSchedule = "scheduled"
 	WaitTurn     = "turn" // for its turn at the rate; until is when the last one has had it
+	// WaitPaced is WaitTurn while the provider assesses the template's quality: at
+	// 1/s, until it releases a message that it held.
+	WaitPaced = "quality_assessment"
 )
 
 // EffectiveRate gives the smaller of two limits, of which 0 means none.
@@ -94,6 +101,9 @@ func (s *Status) Explain(stored State, startsAt *time.Time, pending, deferred ma
 	}
 	if turn := pending[""] + s.Counts[Queued]; turn > 0 && len(s.Waiting) == 0 {
 		w := Waiting{Reason: WaitTurn, Messages: turn}
+		if s.Paced {
+			w.Reason = WaitPaced
+		}
 		if s.Rate.Limit > 0 {
 			// Not time.Duration(float × Second): a year of messages must not overflow.
 			at := now.Add(time.Duration(min(float64(turn)/s.Rate.Limit, 1e9)) * time.Second).Truncate(time.Second)

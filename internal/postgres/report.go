@@ -146,7 +146,7 @@ func (s *Store) status(ctx context.Context, id campaign.ID) (campaign.Status, st
 		var channelRate, ownRate float64
 		err := tx.QueryRow(ctx, reportStatusSQL, pgx.StrictNamedArgs{"campaign": id, "window": sampleWindow.Seconds()}).
 			Scan(&st.Name, &c.key, &c.state, &st.Total, &c.starts, &st.StartedAt, &st.FinishedAt, &ownRate, &channelRate, &st.Rate.Now,
-				&c.first, &c.last, &c.channel, &c.template, &c.created, &c.now)
+				&c.first, &c.last, &c.channel, &c.template, &c.created, &c.now, &st.Paced)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return campaign.ErrNotFound.With(fmt.Sprintf("no campaign %d", id), "campaignctl campaign list shows them")
 		}

@@ -173,6 +173,9 @@ func TestStoreHeldMessagesSlowTheCampaign(t *testing.T) {
 	if n, err := f.FanOut(ctx, f.channel, 100, 100); err != nil || n > 1 {
 		t.Fatalf("%d queued while the first is held, %v", n, err)
 	}
+	if status, err := f.Status(ctx, f.campaign); err != nil || status.Rate.Limit != 1 || len(status.Waiting) == 0 || status.Waiting[0].Reason != campaign.WaitPaced {
+		t.Errorf("status does not say so: %+v, %v", status, err)
+	}
 	event := campaign.Event{Kind: campaign.EventStatus, Messages: true, Status: "sent", Opaque: f.Opaque(turns[0].Message, 1)}
 	if _, err := f.ApplyDeliveries(ctx, f.channel, []campaign.Parsed{{Events: []campaign.Event{event}}}); err != nil {
 		t.Fatal(err)
