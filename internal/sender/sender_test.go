@@ -1,0 +1,355 @@
+package sender
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/rivertype"
+	"go.uber.org/goleak"
+
+	"github.com/campaignd/campaignd/internal/campaign"
+	"github.com/campaignd/campaignd/internal/queue"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// memory is a store of one channel and one template, without a database.
+type memory struct {
+	mu       sync.Mutex
+	channels []campaign.Channel
+	claim    func(campaign.Turn) campaign.Claimed
+	released []campaign.Turn
+	outcomes []campaign.Outcome
+	holds    []campaign.Hold
+	lifted   int
+}
+
+func (m *memory) Channels(context.Context) ([]campaign.Channel, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return append([]campaign.Channel{}, m.channels...), nil
+}
+
+func (m *memory) TemplateByID(context.Context, campaign.TemplateID) (campaign.Template, error) {
+	return campaign.Template{Name: "hello", Language: "en"}, nil
+}
+
+func (m *memory) CampaignConstants(context.Context, campaign.ID) ([]byte, error) {
+	return []byte(`{"body.1":"constant","body.2":"constant"}`), nil
+}
+
+func (m *memory) Opaque(id campaign.MessageID, attempt int) string {
+	return fmt.Sprintf("d/%d/%d", id, attempt)
+}
+
+func (m *memory) FanOut(context.Context, campaign.ChannelID, int, int) (int, error) { return 0, nil }
+
+func (m *memory) Claim(_ context.Context, turns []campaign.Turn) ([]campaign.Claimed, error) {
+	claimed := make([]campaign.Claimed, len(turns))
+	for i, t := range turns {
+		claimed[i] = m.claim(t)
+	}
+	return claimed, nil
+}
+
+func (m *memory) Release(_ context.Context, turns []campaign.Turn) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.released = append(m.released, turns...)
+	return nil
+}
+
+func (m *memory) Record(_ context.Context, outcomes []campaign.Outcome) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.outcomes = append(m.outcomes, outcomes...)
+	return nil
+}
+
+func (m *memory) PutHold(_ context.Context, h campaign.Hold) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.holds = append(m.holds, h)
+	return nil
+}
+
+func (m *memory) LiftHold(context.Context, campaign.HoldScope, int64, string) (bool, error) {
+	m.lifted++
+	return false, nil
+}
+
+type providerFunc func(context.Context, *campaign.Request) campaign.Answer
+
+func (f providerFunc) Send(ctx context.Context, r *campaign.Request) campaign.Answer {
+	return f(ctx, r)
+}
+func (f providerFunc) Close() {}
+
+type queues struct{ added []string }
+
+func (q *queues) Add(name string, _ river.QueueConfig) error {
+	q.added = append(q.added, name)
+	return nil
+}
+func (q *queues) Remove(context.Context, string) error { return nil }
+
+func ok(campaign.Turn) campaign.Claimed {
+	return campaign.Claimed{OK: true, Template: 1, Phone: "+4915123456789", Parameters: []byte(`{"body.1":"own"}`)}
+}
+
+// start gives a sender with one channel, ready to work.
+func start(t *testing.T, m *memory, rate float64, p providerFunc) (*Sender, *queues) {
+	t.Helper()
+	m.channels = []campaign.Channel{{ID: 1, Name: "c", Rate: rate}}
+	if m.claim == nil {
+		m.claim = ok
+	}
+	s := New(context.Background(), Config{Store: m, Logger: slog.New(slog.DiscardHandler),
+		Connect: func(campaign.Channel) (Provider, error) { return p, nil }})
+	q := &queues{}
+	s.Use(q)
+	if err := s.refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return s, q
+}
+
+func work(ctx context.Context, s *Sender, id campaign.MessageID) error {
+	w := &Worker{Sender: s}
+	return w.Work(ctx, &river.Job[queue.Send]{JobRow: &rivertype.JobRow{Queue: "ch_1"}, Args: queue.Send{Message: id, Attempt: 1, Campaign: 3}})
+}
+
+func accept(_ context.Context, r *campaign.Request) campaign.Answer {
+	if !r.Validity.Begin() {
+		return campaign.Answer{Kind: campaign.AnswerAbandoned}
+	}
+	return campaign.Answer{Kind: campaign.AnswerAccepted, ProviderID: "w"}
+}
+
+func TestWorkerPostsAndRecords(t *testing.T) {
+	t.Parallel()
+	m := &memory{}
+	var got campaign.Request
+	s, q := start(t, m, 0, func(ctx context.Context, r *campaign.Request) campaign.Answer {
+		got = campaign.Request{To: r.To, Opaque: r.Opaque, Parameters: r.Parameters}
+		return accept(ctx, r)
+	})
+	defer s.Close()
+	if len(q.added) != 2 {
+		t.Errorf("queues %v", q.added)
+	}
+	if err := work(t.Context(), s, 7); err != nil {
+		t.Fatal(err)
+	}
+	if got.To != "+4915123456789" || got.Opaque != "d/7/1" || got.Parameters["body.1"].Text != "own" || got.Parameters["body.2"].Text != "constant" {
+		t.Errorf("posted %+v", got)
+	}
+	if len(m.outcomes) != 1 || m.outcomes[0].Answer.Kind != campaign.AnswerAccepted || m.outcomes[0].Claim.IsZero() {
+		t.Errorf("recorded %+v", m.outcomes)
+	}
+	if posts := s.Posts(); posts[3] != 1 || len(s.Posts()) != 0 {
+		t.Errorf("posts %v", posts)
+	}
+}
+
+func TestWorkerPostsNothingWithoutAClaim(t *testing.T) {
+	t.Parallel()
+	m := &memory{claim: func(campaign.Turn) campaign.Claimed { return campaign.Claimed{} }}
+	s, _ := start(t, m, 0, func(context.Context, *campaign.Request) campaign.Answer {
+		t.Error("posted")
+		return campaign.Answer{}
+	})
+	defer s.Close()
+	if err := work(t.Context(), s, 7); err != nil || len(m.outcomes)+len(m.released) != 0 {
+		t.Errorf("%v, %+v, %+v", err, m.outcomes, m.released)
+	}
+}
+
+func TestWorkerAsksAgainForTheSecondMessageOfAPerson(t *testing.T) {
+	t.Parallel()
+	asked := 0
+	m := &memory{}
+	m.claim = func(turn campaign.Turn) campaign.Claimed {
+		if asked++; asked == 1 {
+			return campaign.Claimed{Again: true}
+		}
+		return ok(turn)
+	}
+	s, _ := start(t, m, 0, accept)
+	defer s.Close()
+	if err := work(t.Context(), s, 7); err != nil || asked != 2 || len(m.outcomes) != 1 {
+		t.Errorf("%v, asked %d times, %+v", err, asked, m.outcomes)
+	}
+}
+
+// A claim that came too late is given back, not posted: the design's 10 s.
+func TestWorkerAbandonsAnOldClaim(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := &memory{}
+		m.claim = func(turn campaign.Turn) campaign.Claimed {
+			time.Sleep(claimLife + time.Second)
+			return ok(turn)
+		}
+		s, _ := start(t, m, 0, accept)
+		defer s.Close()
+		if err := work(t.Context(), s, 7); err != nil {
+			t.Fatal(err)
+		}
+		if len(m.outcomes) != 1 || m.outcomes[0].Answer.Kind != campaign.AnswerAbandoned {
+			t.Errorf("%+v", m.outcomes)
+		}
+	})
+}
+
+func TestWorkerGivesItsTurnBackWhenTheWaitIsLongOrTheNodeStops(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := &memory{}
+		s, _ := start(t, m, 0.1, accept) // one in ten seconds
+		defer s.Close()
+		var wg sync.WaitGroup
+		for id := range campaign.MessageID(3) {
+			wg.Add(1)
+			go func() {
+				defer wg.Done()
+				if err := work(t.Context(), s, id+1); err != nil {
+					t.Error(err)
+				}
+			}()
+		}
+		wg.Wait()
+		if len(m.released)+len(m.outcomes) != 3 || len(m.released) < 2 {
+			t.Errorf("%d given back, %d posted", len(m.released), len(m.outcomes))
+		}
+		begun := time.Now()
+		go func() {
+			time.Sleep(time.Second)
+			s.channel(1).throttle.Close()
+		}()
+		if err := work(t.Context(), s, 9); err != nil || time.Since(begun) > 2*time.Second {
+			t.Errorf("%v after %v", err, time.Since(begun))
+		}
+	})
+}
+
+func TestFiveDoubtsHoldTheChannelForTwiceAsLongEachTime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := &memory{}
+		kind := campaign.AnswerInDoubt
+		s, _ := start(t, m, 0, func(context.Context, *campaign.Request) campaign.Answer { return campaign.Answer{Kind: kind} })
+		defer s.Close()
+		send := func(n int) {
+			for range n {
+				if err := work(t.Context(), s, 1); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		send(4)
+		if len(m.holds) != 0 {
+			t.Fatalf("held after four: %+v", m.holds)
+		}
+		send(3) // the last two were under way when the hold came
+		if len(m.holds) != 1 || m.holds[0].Scope != campaign.HoldChannel || time.Until(*m.holds[0].Until) != doubtFirst {
+			t.Fatalf("%+v", m.holds)
+		}
+		time.Sleep(doubtFirst + time.Second)
+		send(5)
+		if len(m.holds) != 2 || time.Until(*m.holds[1].Until) != 2*doubtFirst {
+			t.Fatalf("%+v", m.holds)
+		}
+		time.Sleep(2*doubtFirst + time.Second)
+		kind = campaign.AnswerAccepted
+		send(1)
+		kind = campaign.AnswerUnreachable
+		send(5)
+		if len(m.holds) != 3 || time.Until(*m.holds[2].Until) != doubtFirst {
+			t.Fatalf("after an answer: %+v", m.holds)
+		}
+	})
+}
+
+func TestTwentyIdenticalOperatorFailuresHoldTheTemplate(t *testing.T) {
+	t.Parallel()
+	m := &memory{}
+	code := "132000"
+	s, _ := start(t, m, 0, func(context.Context, *campaign.Request) campaign.Answer {
+		return campaign.Answer{Kind: campaign.AnswerFailed, Failure: campaign.Failure{Code: code, Class: campaign.Final, Operator: true}}
+	})
+	defer s.Close()
+	send := func(n int) {
+		for range n {
+			if err := work(t.Context(), s, 1); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	send(19)
+	code = "131008"
+	send(19)
+	if len(m.holds) != 0 {
+		t.Fatalf("%+v", m.holds)
+	}
+	send(2)
+	if len(m.holds) != 1 || m.holds[0].Scope != campaign.HoldTemplate || m.holds[0].Source != campaign.SourceRepeated {
+		t.Fatalf("%+v", m.holds)
+	}
+}
+
+func TestSlowDownCutsTheChannelsRate(t *testing.T) {
+	t.Parallel()
+	m := &memory{}
+	s, _ := start(t, m, 100, func(context.Context, *campaign.Request) campaign.Answer {
+		return campaign.Answer{Kind: campaign.AnswerFailed, Failure: campaign.Failure{Code: "130429", Class: campaign.SlowDown}}
+	})
+	defer s.Close()
+	if err := work(t.Context(), s, 1); err != nil {
+		t.Fatal(err)
+	}
+	if _, now := s.channel(1).throttle.Rate(); now > 50 {
+		t.Errorf("the rate is %v", now)
+	}
+}
+
+func TestChannelWithoutAKeyIsHeldAndTakenUpLater(t *testing.T) {
+	t.Parallel()
+	m := &memory{channels: []campaign.Channel{{ID: 1, Name: "c"}}, claim: ok}
+	missing := errors.New("the environment variable KEY is not set here")
+	s := New(context.Background(), Config{Store: m, Logger: slog.New(slog.DiscardHandler),
+		Connect: func(campaign.Channel) (Provider, error) {
+			if missing != nil {
+				return nil, missing
+			}
+			return providerFunc(accept), nil
+		}})
+	defer s.Close()
+	q := &queues{}
+	s.Use(q)
+	for range 3 {
+		if err := s.refresh(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(m.holds) != 1 || len(q.added) != 0 {
+		t.Fatalf("holds %+v, queues %v", m.holds, q.added)
+	}
+	missing = nil
+	if err := s.refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if m.lifted != 1 || len(q.added) != 2 {
+		t.Fatalf("lifted %d, queues %v", m.lifted, q.added)
+	}
+	if err := work(t.Context(), s, 1); err != nil || len(m.outcomes) != 1 {
+		t.Fatalf("%v, %+v", err, m.outcomes)
+	}
+}
