@@ -210,7 +210,32 @@ func (c *chaos) killNode(ctx context.Context, signal syscall.Signal) (time.Time,
 	if err := n.stop(signal); err != nil {
 		return time.Time{}, err
 	}
+	if signal == syscall.SIGTERM {
+		if err := c.leftNothing(ctx, n); err != nil {
+			return time.Time{}, err
+		}
+	}
 	return c.restart(ctx, n, c.pause())
+}
+
+// leftNothing checks that a clean stop left no claim: of claims since the
+// daemon's start every POST has an outcome (design §4.9). Where others send, too,
+// nobody can tell whose claim it is.
+func (c *chaos) leftNothing(ctx context.Context, n *node) error {
+	if code := n.cmd.ProcessState.ExitCode(); code != 0 {
+		return fmt.Errorf("%s ended with exit code %d after a clean stop", n.name, code)
+	}
+	if len(c.w.nodes) > 1 {
+		return nil
+	}
+	left, err := query[int64](ctx, c.w, `SELECT count(*) FROM campaign.messages WHERE state = 'sending' AND claimed_at > $1`, n.started)
+	if err != nil {
+		return err
+	}
+	if left[0] > 0 {
+		return fmt.Errorf("%s left %d claims behind after a clean stop", n.name, left[0])
+	}
+	return nil
 }
 
 // pause is how long a victim stays away: most come back at once.

@@ -237,6 +237,7 @@ type node struct {
 
 	cmd     *exec.Cmd
 	exited  chan struct{}
+	started time.Time
 	expect  atomic.Bool // somebody is killing or stopping it
 	ready   atomic.Bool // it has taken work since its start
 	paused  atomic.Bool // stopped by SIGSTOP
@@ -291,7 +292,7 @@ func (n *node) startOnce() error {
 		return err
 	}
 	exited := make(chan struct{})
-	n.cmd, n.exited = cmd, exited
+	n.cmd, n.exited, n.started = cmd, exited, time.Now()
 	n.ready.Store(false)
 	n.expect.Store(false)
 	go func() {
