@@ -5,5 +5,4 @@ DELETE FROM campaign.holds AS h
  WHERE c.id = @campaign
    AND (h.scope = 'campaign' AND h.scope_id = c.id
         OR h.scope = 'template' AND h.scope_id IN (SELECT t.id FROM campaign.templates AS t
-                                                    WHERE t.channel_id = c.channel_id AND t.name = c.spec->'template'->>'name'
-                                                      AND t.status = 'APPROVED'))
+                                                    WHERE t.id = ANY(c.template_ids) AND t.status = 'APPROVED'))

@@ -1,10 +1,12 @@
 -- Queues due messages and inserts their jobs in one statement. Carried by
 -- messages_due_idx; clearing due_at is the only update of a message that is not
--- HOT. Rows locked by somebody else are passed over.
+-- HOT. now() and not clock_timestamp(), which would be a filter over every due
+-- row instead of a bound of the index. Rows locked by somebody else are passed
+-- over.
 WITH due AS (
   SELECT id, state, CASE WHEN state IN ('pending', 'deferred') THEN reason ELSE '' END AS detail
     FROM campaign.messages
-   WHERE campaign_id = @campaign AND channel_id = @channel AND due_at <= clock_timestamp()
+   WHERE campaign_id = @campaign AND channel_id = @channel AND due_at <= now()
      AND id BETWEEN @first AND @last AND template_id <> ALL(@held::bigint[])
      AND state IN ('pending', 'deferred')
    ORDER BY due_at, id
