@@ -17,6 +17,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/campaignd/campaignd/internal/campaign"
 	"github.com/campaignd/campaignd/internal/pgtest"
 )
@@ -342,4 +344,76 @@ func posts(t *testing.T, ledger string) int {
 		t.Fatal(err)
 	}
 	return bytes.Count(data, []byte("\n"))
+}
+
+func TestCleanStopLeavesNothingInDoubt(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "--profile", "clean", "--latency", "300ms")
+	w.audience(4000)
+	d := w.daemon("--max-workers", "100")
+	w.ctl(0, "campaign", "launch", "-f", "spring.yaml", "--yes")
+	w.until("something sent", func(s campaign.Status) bool { return s.Counts[campaign.Sending] > 20 })
+	begun := time.Now()
+	w.stop(d)
+	if took := time.Since(begun); took > 45*time.Second {
+		t.Errorf("the stop took %v", took)
+	}
+	if s := w.status(); s.Counts[campaign.Sending]+s.Counts[campaign.Unknown] != 0 {
+		t.Errorf("after a clean stop: %+v", s.Counts)
+	}
+	w.ctl(0, "campaign", "verify", "spring", "--ledger", w.ledger)
+	w.daemon("--max-workers", "500")
+	w.until("everything read after the start", func(s campaign.Status) bool { return s.Counts[campaign.Read] == 3000 })
+	w.adds(4000)
+}
+
+// A daemon that is suspended longer than a claim lives, and longer than it takes
+// the other to believe it dead, must not post when it wakes up.
+func TestSuspendedDaemonPostsNothingOld(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "--profile", "clean", "--latency", "100ms")
+	w.audience(8000)
+	d := w.daemon("--max-workers", "50")
+	w.ctl(0, "campaign", "launch", "-f", "spring.yaml", "--yes")
+	w.until("something sent", func(s campaign.Status) bool { return s.Counts[campaign.Sending] > 20 })
+	if err := d.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	w.listen = freeAddr(t)
+	w.daemon("--max-workers", "50")
+	time.Sleep(75 * time.Second)
+	if err := d.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	w.until("completed", func(s campaign.Status) bool { return s.State == campaign.Completed })
+	// The ledger alone decides: nobody was taken twice.
+	w.ctl(0, "campaign", "verify", "spring", "--ledger", w.ledger)
+}
+
+// Outcomes that cannot be written wait for the database for as long as it takes.
+func TestOutcomesWaitForTheDatabase(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "--profile", "clean", "--latency", "200ms")
+	w.audience(4000)
+	w.daemon("--max-workers", "50")
+	w.ctl(0, "campaign", "launch", "-f", "spring.yaml", "--yes")
+	w.until("something sent", func(s campaign.Status) bool { return s.Counts[campaign.Sending] > 20 })
+	conn, err := pgx.Connect(t.Context(), valueOf(w.env, "CAMPAIGN_DATABASE_URL"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	if _, err := conn.Exec(t.Context(), `BEGIN; LOCK TABLE campaign.messages IN ACCESS EXCLUSIVE MODE`); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(70 * time.Second) // rescued meanwhile, and older than a stale claim
+	if _, err := conn.Exec(t.Context(), `COMMIT`); err != nil {
+		t.Fatal(err)
+	}
+	s := w.until("completed", func(s campaign.Status) bool { return s.State == campaign.Completed })
+	if s.Counts[campaign.Unknown] != 0 {
+		t.Errorf("%d unknown although every answer was known", s.Counts[campaign.Unknown])
+	}
+	w.until("everything read", func(s campaign.Status) bool { return s.Counts[campaign.Read] == 3000 })
+	w.adds(4000)
 }

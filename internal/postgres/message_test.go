@@ -270,3 +270,36 @@ func TestStoreRepairSettlesDeadClaimsAndLostJobs(t *testing.T) {
 	}
 	f.counts(t)
 }
+
+// Two jobs for one message, as pause and resume leave them: the turn that was
+// given back is over, whenever its job runs.
+func TestStoreAStaleJobDoesNothing(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, 1)
+	ctx := t.Context()
+	f.fanOut(t)
+	first := f.turns()[0]
+	if err := f.Pause(ctx, f.campaign, "lunch"); err != nil {
+		t.Fatal(err)
+	}
+	if claimed, err := f.Claim(ctx, []campaign.Turn{first}); err != nil || claimed[0].OK {
+		t.Fatalf("%+v, %v", claimed, err)
+	}
+	if _, err := f.Resume(ctx, f.campaign); err != nil {
+		t.Fatal(err)
+	}
+	f.fanOut(t)
+	if claimed, err := f.Claim(ctx, []campaign.Turn{first}); err != nil || claimed[0].OK {
+		t.Fatalf("the job of the first turn: %+v, %v", claimed, err)
+	}
+	second := f.turns()[0]
+	second.Attempt = 2
+	if claimed, err := f.Claim(ctx, []campaign.Turn{second}); err != nil || !claimed[0].OK {
+		t.Fatalf("the job of the second turn: %+v, %v", claimed, err)
+	}
+	rescued := f.turns()[0] // the same job once more, while its first run is under way
+	rescued.Attempt = 2
+	if claimed, err := f.Claim(ctx, []campaign.Turn{rescued}); err != nil || claimed[0].OK {
+		t.Fatalf("a rescued job whose first run is under way: %+v, %v", claimed, err)
+	}
+}
