@@ -26,9 +26,11 @@ type options struct {
 // somebody is away.
 const secondsPerRound = 2.2
 
-// rate spreads the campaign over the rounds, so that all of them find it busy.
+// rate is the channel's, in messages per second: it spreads the campaign over the
+// rounds, so that all of them find it busy. It is small enough for that also where
+// every daemon keeps it for itself.
 func (o options) rate() int {
-	return max(20, int(float64(o.recipients)/(float64(o.rounds)*secondsPerRound)))
+	return max(20, int(float64(o.recipients)/(float64(o.rounds*o.nodes)*secondsPerRound)))
 }
 
 func readOptions(t *testing.T) options {

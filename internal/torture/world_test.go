@@ -334,5 +334,9 @@ func (n *node) tail() string {
 		return err.Error()
 	}
 	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
-	return strings.Join(lines[max(0, len(lines)-40):], "\n")
+	lines = lines[max(0, len(lines)-20):]
+	for i, line := range lines {
+		lines[i] = line[:min(len(line), 250)]
+	}
+	return strings.Join(lines, "\n")
 }
