@@ -159,6 +159,7 @@ func TestWordsThatAreWrongAreExplained(t *testing.T) {
 		{[]string{"template", "check", "a", "b"}, `"template check" takes FILE|-, and "b" is one too many`, "see: campaignctl template check --help"},
 		{[]string{"migrate", "now"}, `"migrate" takes no argument, and "now" is one`, "see: campaignctl migrate --help"},
 		{[]string{"error", "explain", "--body", "x", "--http", "four"}, `invalid value "four" for --http`, "--help"},
+		{[]string{"migrate", "--quiet=perhaps"}, `invalid boolean value "perhaps" for --quiet`, "--help"},
 		{[]string{"migrate", "--dry-run=perhaps"}, `invalid boolean value "perhaps" for --dry-run`, "--help"},
 	}
 	for _, c := range cases {

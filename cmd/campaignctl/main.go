@@ -55,6 +55,7 @@ func newApp(p *program) *cli.App {
 		Writer:                    p.stdout,
 		ErrWriter:                 p.stderr,
 		ExitErrHandler:            func(*cli.Context, error) {},
+		OnUsageError:              func(_ *cli.Context, err error, _ bool) error { return badValue(err) },
 		Flags:                     p.globalFlags(),
 		Commands: []*cli.Command{
 			migrateCommand(p),

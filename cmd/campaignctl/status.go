@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"io"
 	"maps"
@@ -116,6 +117,9 @@ func printStatus(w io.Writer, s campaign.Status) error {
 	}
 	if err := printErrors(w, s.Errors); err != nil {
 		return err
+	}
+	if over(s) {
+		return nil // what held it does not matter any more
 	}
 	if err := printHolds(w, s.Holds); err != nil {
 		return err
@@ -422,16 +426,27 @@ func (p *program) campaignCancel(c *cli.Context) error {
 	if err := s.Cancel(c.Context, found.ID); err != nil {
 		return err
 	}
-	for {
-		ended, err := s.Sweep(c.Context, found.ID)
-		if err != nil {
-			return fmt.Errorf("campaign %d is cancelled, what waited is still being ended by the daemon: %w", found.ID, err)
-		}
-		if ended == 0 {
-			break
-		}
+	if err := p.sweep(c.Context, s, found.ID); err != nil {
+		return err
 	}
 	return p.afterwards(c, s, found, "campaign %d %s is cancelled\n")
+}
+
+// sweep ends what still waited in a cancelled campaign. The daemon does it, too:
+// here it is done so that the numbers are final when the command returns.
+func (p *program) sweep(ctx context.Context, s *postgres.Store, id campaign.ID) error {
+	progress := p.counter("messages ended")
+	defer progress.finish()
+	for {
+		ended, err := s.Sweep(ctx, id)
+		if err != nil {
+			return fmt.Errorf("campaign %d is cancelled, and the daemon ends what waited: %w", id, err)
+		}
+		if ended == 0 {
+			return nil
+		}
+		progress.add(int64(ended))
+	}
 }
 
 func (p *program) campaignVerify(c *cli.Context) error {
@@ -549,6 +564,9 @@ func printReport(w io.Writer, r campaign.Results) error {
 	}
 	if err := printErrors(w, r.Errors); err != nil {
 		return err
+	}
+	if over(r.Status) {
+		return nil
 	}
 	if err := printHolds(w, r.Holds); err != nil {
 		return err
