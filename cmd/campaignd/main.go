@@ -37,6 +37,10 @@ func run(ctx context.Context, args []string) int {
 	if err == nil {
 		return 0
 	}
+	if ctx.Err() != nil {
+		fmt.Fprintln(os.Stderr, "campaignd: interrupted")
+		return 1
+	}
 	fmt.Fprintln(os.Stderr, "campaignd:", err)
 	var known *campaign.Error
 	if errors.As(err, &known) && known.Hint != "" {

@@ -99,6 +99,7 @@ func (w *world) people(t testing.TB) {
 	}
 	american := campaign.ContactRow{Number: 8, Phone: "+12125550100", MatchKey: "+12125550100", Country: "US", NANP: "us", Attributes: map[string]string{"first_name": "Joe"}}
 	nameless := contactRow(7, nil)
+	// The longer form of a number is the one that is sent to.
 	alias := campaign.ContactRow{Number: 10, Phone: contactRow(0, nil).Phone + "9", MatchKey: contactRow(0, nil).MatchKey, Attributes: map[string]string{"first_name": "Again"}}
 	gone := contactRow(9, map[string]string{"first_name": "Gone"})
 	rows = append(rows, american, nameless, alias, gone)
@@ -118,7 +119,7 @@ func TestPlanFreezesEverybodyIntoOneBucket(t *testing.T) {
 		fmt.Sprint(plan.Skipped) != fmt.Sprint(wantSkipped) {
 		t.Errorf("plan %+v", plan.Launched)
 	}
-	if len(plan.Previews) != 3 || plan.Previews[0].Text != "Hi Name 0, SALE" {
+	if len(plan.Previews) != 3 || plan.Previews[0].Text != "Hi Again, SALE" {
 		t.Errorf("previews %+v", plan.Previews)
 	}
 
@@ -148,7 +149,7 @@ func TestPlanFreezesEverybodyIntoOneBucket(t *testing.T) {
 		t.Errorf("bounds %d to %d, rows %d to %d, %d due, %d skipped (%v)", found.FirstID, found.LastID, least, greatest, due, bare, err)
 	}
 	recipients, templates, err := w.Recipients(t.Context(), plan.ID, 2)
-	if err != nil || len(recipients) != 2 || recipients[0].Parameters["body.1"].Text != "Name 0" || recipients[0].Parameters["body.2"].Text != "SALE" ||
+	if err != nil || len(recipients) != 2 || recipients[0].Parameters["body.1"].Text != "Again" || recipients[0].Parameters["body.2"].Text != "SALE" ||
 		recipients[1].Parameters["body.1"].Text != "Name 1" || len(templates) != 2 || templates[0] == 0 {
 		t.Errorf("recipients %+v, templates %v, %v", recipients, templates, err)
 	}
