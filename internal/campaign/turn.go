@@ -16,6 +16,7 @@ type Claimed struct {
 	OK bool
 	// Again: another message to the same person was in the batch; ask once more.
 	Again      bool
+	Err        error // the database refused this message, and only this one
 	Template   TemplateID
 	Phone      string
 	Parameters []byte // JSON: the message's own, without the campaign's constants

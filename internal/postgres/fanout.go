@@ -110,11 +110,17 @@ func fanoutCampaigns(ctx context.Context, tx pgx.Tx, channel campaign.ChannelID)
 	b.Queue(fanoutCampaignsSQL, pgx.StrictNamedArgs{"channel": channel, "campaigns": ids}).Query(func(rows pgx.Rows) error {
 		for rows.Next() {
 			var c open
-			var elapsed float64
+			var elapsed *float64 // nil: nothing was sent yet
 			if err := rows.Scan(&c.id, &c.rate, &elapsed, &c.first, &c.last, &c.queued, &c.heldTmpls); err != nil {
 				return err
 			}
-			c.credit = int64(math.Floor(c.rate * elapsed))
+			if c.rate > 0 {
+				saved := saveUp(c.rate)
+				if elapsed != nil {
+					saved = min(saved, *elapsed)
+				}
+				c.credit = int64(math.Floor(c.rate*saved + 1e-9))
+			}
 			list = append(list, c)
 		}
 		return rows.Err()
@@ -150,12 +156,16 @@ func fanoutCampaign(ctx context.Context, tx pgx.Tx, channel campaign.ChannelID, 
 	b := &pgx.Batch{}
 	queueCounts(b, counts)
 	if c.rate > 0 {
-		// Spent credit moves the mark; at most a second of it is ever saved up.
-		b.Queue(`UPDATE campaign.campaigns SET credit_at = greatest(credit_at, clock_timestamp() - interval '1 second') + make_interval(secs => $2) WHERE id = $1`,
-			c.id, float64(done)/c.rate)
+		// Spent credit moves the mark.
+		b.Queue(`UPDATE campaign.campaigns SET credit_at = greatest(credit_at, clock_timestamp() - make_interval(secs => $3)) + make_interval(secs => $2) WHERE id = $1`,
+			c.id, float64(done)/c.rate, saveUp(c.rate))
 	}
 	return done, tx.SendBatch(ctx, b).Close()
 }
+
+// saveUp is how many seconds of a campaign's rate are saved up while it sends
+// nothing: one, or as many as one message takes.
+func saveUp(rate float64) float64 { return max(1, 1/rate) }
 
 // FoldCounts adds the counters' deltas to the sums. One process at a time does
 // the work; the others return at once.

@@ -15,7 +15,8 @@ import (
 // Claim turns queued messages into sending, all in one transaction, and says for
 // each turn what came of it, in the order of turns. At most one message per
 // contact is claimed in a batch. A claim whose reply was lost is repeated with
-// the same id and returns the same.
+// the same id and returns the same. Where the database refuses some of the
+// messages the others are claimed all the same, and Err says which were refused.
 func (s *Store) Claim(ctx context.Context, turns []campaign.Turn) ([]campaign.Claimed, error) {
 	byID := make(map[campaign.MessageID]campaign.Turn, len(turns))
 	t := transition{people: true}
@@ -46,7 +47,10 @@ func (s *Store) Claim(ctx context.Context, turns []campaign.Turn) ([]campaign.Cl
 	}
 	rows, err := s.run(ctx, t)
 	if err != nil {
-		return nil, fmt.Errorf("claim %d messages: %w", len(turns), err)
+		err = fmt.Errorf("claim %d messages: %w", len(turns), err)
+		if len(rows) == 0 {
+			return nil, err
+		}
 	}
 	found := make(map[campaign.MessageID]*lockedMessage, len(rows))
 	for _, m := range rows {
@@ -61,6 +65,8 @@ func (s *Store) Claim(ctx context.Context, turns []campaign.Turn) ([]campaign.Cl
 		case m != nil:
 			claimed[i] = campaign.Claimed{OK: m.claimed, Again: m.skipped, Template: m.TemplateID,
 				Phone: m.Phone, Parameters: m.Parameters}
+		default:
+			claimed[i].Err = err // nil when there is no such message
 		}
 	}
 	return claimed, nil

@@ -144,28 +144,42 @@ func again(err error) bool {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {
 		switch {
-		case pg.Code == "40P01", pg.Code == "40001", pg.Code == "55P03",
+		case pg.Code == "40P01", pg.Code == "40001", pg.Code == "55P03", pg.Code == "25P03",
 			strings.HasPrefix(pg.Code, "57"), strings.HasPrefix(pg.Code, "53"), strings.HasPrefix(pg.Code, "08"):
 			return true
 		}
 		return false
 	}
+	// A server that takes connections and does not answer ends as a timeout of the
+	// connection attempt: that is no context of ours.
+	var connect *pgconn.ConnectError
+	if errors.As(err, &connect) {
+		return true
+	}
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return false
 	}
 	var network *net.OpError
-	var connect *pgconn.ConnectError
-	return errors.As(err, &network) || errors.As(err, &connect) || pgconn.SafeToRetry(err) ||
+	return errors.As(err, &network) || pgconn.SafeToRetry(err) ||
 		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed)
 }
 
 // badData reports whether a batch failed because of one of its elements.
 func badData(err error) bool {
 	var pg *pgconn.PgError
-	return errors.As(err, &pg) && (pg.Code[:2] == "22" || pg.Code[:2] == "23")
+	if !errors.As(err, &pg) {
+		return false
+	}
+	switch pg.Code[:2] {
+	case "22", "23", "54": // data, a constraint, a limit such as an index row's size
+		return true
+	}
+	return false
 }
 
-// inTx runs fn in a transaction.
+// inTx runs fn in a transaction. Its isolation is named because a database may
+// have another default: what is read after a lock must see what was committed
+// before it was granted.
 func (s *Store) inTx(ctx context.Context, fn func(pgx.Tx) error) error {
-	return pgx.BeginFunc(ctx, s.pool, fn)
+	return pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, fn)
 }

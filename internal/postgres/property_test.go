@@ -774,4 +774,3 @@ func (w *model) jobs(t *rapid.T) []worker {
 	must(t, err)
 	return jobs
 }
-

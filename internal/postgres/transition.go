@@ -1,11 +1,13 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	_ "embed"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -74,6 +76,8 @@ func (s *Store) run(ctx context.Context, t transition) ([]*lockedMessage, error)
 	t.ids = slices.Compact(t.ids)
 	for pause := 10 * time.Millisecond; ; pause = min(2*pause, time.Second) {
 		rows, err := s.runOnce(ctx, t)
+		// A try that took too long ended by its own time limit, not by the caller's.
+		stuck := ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded)
 		switch {
 		case err == nil:
 			return rows, nil
@@ -85,7 +89,7 @@ func (s *Store) run(ctx context.Context, t transition) ([]*lockedMessage, error)
 			left, errLeft := s.run(ctx, first)
 			right, errRight := s.run(ctx, second)
 			return append(left, right...), errors.Join(errLeft, errRight)
-		case !again(err):
+		case !again(err) && !stuck:
 			return nil, translate(err)
 		}
 		select {
@@ -96,7 +100,19 @@ func (s *Store) run(ctx context.Context, t transition) ([]*lockedMessage, error)
 	}
 }
 
+// tryFor bounds one try. Its milliseconds are waits for locks, or a server that
+// went away without a word: then the whole is repeated on another connection.
+// stallFor is how long the server waits for us: a node that is stopped in the
+// middle must not keep its locks, or a pause would wait for it, and everybody
+// else behind that pause.
+const (
+	tryFor   = 30 * time.Second
+	stallFor = `SET LOCAL idle_in_transaction_session_timeout = '10s'`
+)
+
 func (s *Store) runOnce(ctx context.Context, t transition) ([]*lockedMessage, error) {
+	ctx, cancel := context.WithTimeout(ctx, tryFor)
+	defer cancel()
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
 		return nil, err
@@ -124,7 +140,10 @@ func (s *Store) runOnce(ctx context.Context, t transition) ([]*lockedMessage, er
 // lock begins the transaction, takes the shared locks and locks the rows.
 func (s *Store) lock(ctx context.Context, conn *pgxpool.Conn, t transition) ([]*lockedMessage, error) {
 	b := &pgx.Batch{}
-	b.Queue(`BEGIN`)
+	// The isolation is named because a database may have another default: the facts
+	// must see what was committed before the locks were granted.
+	b.Queue(`BEGIN ISOLATION LEVEL READ COMMITTED`)
+	b.Queue(stallFor)
 	var keys []lockKey
 	if t.people {
 		keys = append(keys, peopleKey())
@@ -364,24 +383,13 @@ func (s *Store) write(ctx context.Context, conn *pgxpool.Conn, rows []*lockedMes
 	var w messageColumns
 	var former []*lockedMessage
 	var newIDs []*lockedMessage
+	more := consequences{holds: map[holdKey]campaign.HoldRequest{}, optOuts: map[campaign.ContactID]bool{}, rests: map[campaign.ContactID]time.Time{}}
 	for _, m := range rows {
+		m.ErrorCode, m.RawStatus, m.ProviderID = plainText(m.ErrorCode), plainText(m.RawStatus), plainText(m.ProviderID)
 		if m.change.Former != nil {
 			former = append(former, m)
 		}
-		if m.change.Hold != nil {
-			s.queueHold(b, m, f, *m.change.Hold)
-		}
-		if m.change.LostCommits {
-			s.queueHold(b, m, f, campaign.HoldRequest{Scope: campaign.HoldChannel, Source: campaign.SourceDatabase,
-				Reason: "the provider reports attempts that this database does not know: it lost what it had committed"})
-		}
-		if m.change.OptOut && m.ContactID != 0 {
-			b.Queue(`UPDATE campaign.contacts SET opted_out_at = clock_timestamp(), opted_out_by = 'provider', updated_at = now()
-			          WHERE id = $1 AND opted_out_at IS NULL`, m.ContactID)
-		}
-		if m.change.Rest != nil && m.ContactID != 0 {
-			b.Queue(`UPDATE campaign.contacts SET rest_until = greatest(rest_until, $2), updated_at = now() WHERE id = $1`, m.ContactID, *m.change.Rest)
-		}
+		more.add(m, f)
 		if m.Message == m.before {
 			continue
 		}
@@ -415,13 +423,14 @@ func (s *Store) write(ctx context.Context, conn *pgxpool.Conn, rows []*lockedMes
 	if len(former) > 0 {
 		queueAttempts(b, former)
 	}
-	for id := range reopen {
+	more.queue(b, f)
+	for _, id := range slices.Sorted(maps.Keys(reopen)) {
 		b.Queue(`UPDATE campaign.campaigns SET state = 'running', finished_at = NULL WHERE id = $1 AND state = 'completed'`, id)
 	}
-	for id := range held {
+	for _, id := range slices.Sorted(maps.Keys(held)) {
 		b.Queue(`UPDATE campaign.campaigns SET held_at = clock_timestamp() WHERE id = $1 AND held_at IS NULL`, id)
 	}
-	for id := range released {
+	for _, id := range slices.Sorted(maps.Keys(released)) {
 		b.Queue(`UPDATE campaign.campaigns SET released_at = clock_timestamp() WHERE id = $1 AND released_at IS NULL`, id)
 	}
 	if t.after != nil {
@@ -431,7 +440,41 @@ func (s *Store) write(ctx context.Context, conn *pgxpool.Conn, rows []*lockedMes
 	return conn.SendBatch(ctx, b).Close()
 }
 
-func (s *Store) queueHold(b *pgx.Batch, m *lockedMessage, f *facts, h campaign.HoldRequest) {
+// consequences are what a batch changes beside its messages. Hundreds of
+// messages may ask for the same hold: it is put once; and everything is locked
+// in one order, or batches would deadlock.
+type consequences struct {
+	holds   map[holdKey]campaign.HoldRequest
+	optOuts map[campaign.ContactID]bool
+	rests   map[campaign.ContactID]time.Time
+}
+
+type holdKey struct {
+	scope   campaign.HoldScope
+	scopeID int64
+	source  string
+}
+
+func (c *consequences) add(m *lockedMessage, f *facts) {
+	if m.change.Hold != nil {
+		c.hold(m, f, *m.change.Hold)
+	}
+	if m.change.LostCommits {
+		c.hold(m, f, campaign.HoldRequest{Scope: campaign.HoldChannel, Source: campaign.SourceDatabase,
+			Reason: "the provider reports attempts that this database does not know: it lost what it had committed"})
+	}
+	if m.ContactID == 0 {
+		return
+	}
+	if m.change.OptOut {
+		c.optOuts[m.ContactID] = true
+	}
+	if rest := m.change.Rest; rest != nil && rest.After(c.rests[m.ContactID]) {
+		c.rests[m.ContactID] = *rest
+	}
+}
+
+func (c *consequences) hold(m *lockedMessage, f *facts, h campaign.HoldRequest) {
 	scopeID := int64(0)
 	switch h.Scope {
 	case campaign.HoldCampaign:
@@ -443,12 +486,32 @@ func (s *Store) queueHold(b *pgx.Batch, m *lockedMessage, f *facts, h campaign.H
 	case campaign.HoldAccount:
 		scopeID = f.accounts[m.ChannelID]
 	}
-	var until *time.Time
-	if h.For > 0 {
-		at := f.now.Add(h.For)
-		until = &at
+	key := holdKey{h.Scope, scopeID, h.Source}
+	if known, ok := c.holds[key]; ok && (known.For == 0 || h.For > 0 && h.For <= known.For) {
+		return
 	}
-	b.Queue(holdPutSQL, pgx.StrictNamedArgs{"scope": h.Scope, "scope_id": scopeID, "source": h.Source, "reason": h.Reason, "until": until})
+	c.holds[key] = h
+}
+
+func (c *consequences) queue(b *pgx.Batch, f *facts) {
+	for _, k := range slices.SortedFunc(maps.Keys(c.holds), func(a, b holdKey) int {
+		return cmp.Or(cmp.Compare(a.scope, b.scope), cmp.Compare(a.scopeID, b.scopeID), cmp.Compare(a.source, b.source))
+	}) {
+		h := c.holds[k]
+		var until *time.Time
+		if h.For > 0 {
+			at := f.now.Add(h.For)
+			until = &at
+		}
+		b.Queue(holdPutSQL, pgx.StrictNamedArgs{"scope": k.scope, "scope_id": k.scopeID, "source": k.source, "reason": plainText(h.Reason), "until": until})
+	}
+	for _, id := range slices.Sorted(maps.Keys(c.optOuts)) {
+		b.Queue(`UPDATE campaign.contacts SET opted_out_at = clock_timestamp(), opted_out_by = 'provider', updated_at = now()
+		          WHERE match_key = (SELECT match_key FROM campaign.contacts WHERE id = $1) AND opted_out_at IS NULL`, id)
+	}
+	for _, id := range slices.Sorted(maps.Keys(c.rests)) {
+		b.Queue(`UPDATE campaign.contacts SET rest_until = greatest(rest_until, $2), updated_at = now() WHERE id = $1`, id, c.rests[id])
+	}
 }
 
 func queueCounts(b *pgx.Batch, counts map[counterKey]int64) {

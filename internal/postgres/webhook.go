@@ -16,6 +16,8 @@ import (
 var (
 	//go:embed sql/webhook_provider_ids.sql
 	webhookProviderIDsSQL string
+	//go:embed sql/webhook_unmatched.sql
+	webhookUnmatchedSQL string
 	//go:embed sql/webhook_reply.sql
 	webhookReplySQL string
 )
@@ -85,6 +87,65 @@ func (s *Store) Inbox(ctx context.Context) (n int64, oldest time.Duration, err e
 // element that the database refuses is noted with its delivery and does not cost
 // its neighbours.
 func (s *Store) ApplyDeliveries(ctx context.Context, channel campaign.ChannelID, ds []campaign.Parsed) (campaign.Applied, error) {
+	applied, err := s.applyDeliveries(ctx, channel, ds)
+	if !badData(err) {
+		return applied, err
+	}
+	if len(ds) > 1 {
+		first, err := s.ApplyDeliveries(ctx, channel, ds[:len(ds)/2])
+		if err != nil {
+			return first, err
+		}
+		second, err := s.ApplyDeliveries(ctx, channel, ds[len(ds)/2:])
+		return together(first, second), err
+	}
+	applied, refused, err := s.applyAlone(ctx, channel, ds[0].Events)
+	if err != nil {
+		return applied, err
+	}
+	if refused != nil {
+		ds[0].Problem = "an element was refused: " + refused.Error()
+	}
+	if _, err := s.pool.Exec(ctx, markAppliedSQL, []int64{ds[0].ID}, []*string{&ds[0].Problem}); err != nil {
+		return applied, fmt.Errorf("mark webhooks applied: %w", translate(err))
+	}
+	return applied, nil
+}
+
+// applyAlone applies the events of one delivery by halves, until those that the
+// database refuses are alone, and gives its words about the last of these.
+func (s *Store) applyAlone(ctx context.Context, channel campaign.ChannelID, events []campaign.Event) (applied campaign.Applied, refused, err error) {
+	applied, err = s.applyDeliveries(ctx, channel, []campaign.Parsed{{Events: events}})
+	switch {
+	case !badData(err):
+		return applied, nil, err
+	case len(events) == 1:
+		return campaign.Applied{}, err, nil
+	}
+	applied, refused, err = s.applyAlone(ctx, channel, events[:len(events)/2])
+	if err != nil {
+		return applied, refused, err
+	}
+	second, other, err := s.applyAlone(ctx, channel, events[len(events)/2:])
+	if refused == nil {
+		refused = other
+	}
+	return together(applied, second), refused, err
+}
+
+func together(a, b campaign.Applied) campaign.Applied {
+	for _, d := range b.Dropped {
+		a.Dropped = appendNew(a.Dropped, d)
+	}
+	return campaign.Applied{Statuses: a.Statuses + b.Statuses, Unmatched: a.Unmatched + b.Unmatched, Replies: a.Replies + b.Replies,
+		Lost: a.Lost + b.Lost, Dropped: a.Dropped}
+}
+
+const markAppliedSQL = `UPDATE campaign.webhooks AS w SET applied_at = clock_timestamp(), problem = COALESCE(NULLIF(d.problem, ''), w.problem)
+                          FROM unnest($1::bigint[], $2::text[]) AS d(id, problem) WHERE w.id = d.id`
+
+// applyDeliveries fails as a whole; what it did before it failed is done again.
+func (s *Store) applyDeliveries(ctx context.Context, channel campaign.ChannelID, ds []campaign.Parsed) (campaign.Applied, error) {
 	var applied campaign.Applied
 	var statuses []Status
 	var loose []campaign.Event // statuses without an opaque id
@@ -99,6 +160,7 @@ func (s *Store) ApplyDeliveries(ctx context.Context, channel campaign.ChannelID,
 			case ours:
 				statuses = append(statuses, Status{Message: id, Report: reportOf(e, attempt)})
 			case e.Opaque == "" && e.ID != "":
+				e.ID, e.Status = plainText(e.ID), plainText(e.Status)
 				loose = append(loose, e)
 			}
 		}
@@ -108,9 +170,7 @@ func (s *Store) ApplyDeliveries(ctx context.Context, channel campaign.ChannelID,
 		return applied, err
 	}
 	statuses = append(statuses, found...)
-	if applied.Unmatched, err = s.keepUnmatched(ctx, channel, unmatched); err != nil {
-		return applied, err
-	}
+	applied.Unmatched = len(unmatched)
 	for _, d := range ds {
 		for _, e := range d.Events {
 			if e.Messages && e.Kind == campaign.EventMessage {
@@ -128,29 +188,26 @@ func (s *Store) ApplyDeliveries(ctx context.Context, channel campaign.ChannelID,
 	for i, d := range ds {
 		ids[i] = d.ID
 		if d.Problem != "" {
-			problems[i] = &ds[i].Problem
-		}
-	}
-	const mark = `UPDATE campaign.webhooks AS w SET applied_at = clock_timestamp(), problem = COALESCE(d.problem, w.problem)
-	                FROM unnest($1::bigint[], $2::text[]) AS d(id, problem) WHERE w.id = d.id`
-	var marked bool
-	applied.Dropped, applied.Lost, err = s.applyStatuses(ctx, channel, statuses, func(b *pgx.Batch) {
-		marked = true
-		b.Queue(mark, ids, problems)
-	})
-	if err != nil && !badData(err) {
-		return applied, err
-	}
-	if err != nil {
-		text := "an element was refused: " + err.Error()
-		for i := range problems {
+			text := plainText(d.Problem)
 			problems[i] = &text
 		}
 	}
-	if !marked || err != nil {
-		if _, err := s.pool.Exec(ctx, mark, ids, problems); err != nil {
-			return applied, fmt.Errorf("mark webhooks applied: %w", translate(err))
-		}
+	// What matched nothing is kept in the transaction that marks its delivery, so
+	// that it is kept once however often the rest is repeated.
+	var marked bool
+	finish := func(b *pgx.Batch) {
+		marked = true
+		queueUnmatched(b, channel, unmatched)
+		b.Queue(markAppliedSQL, ids, problems)
+	}
+	applied.Dropped, applied.Lost, err = s.applyStatuses(ctx, channel, statuses, finish)
+	if err != nil || marked {
+		return applied, err
+	}
+	b := &pgx.Batch{}
+	finish(b)
+	if err := s.pool.SendBatch(ctx, b).Close(); err != nil { // one transaction
+		return applied, fmt.Errorf("mark webhooks applied: %w", translate(err))
 	}
 	return applied, nil
 }
@@ -233,9 +290,9 @@ func (s *Store) byProviderID(ctx context.Context, ids []string) (map[string]prov
 	return known, translate(rows.Err())
 }
 
-func (s *Store) keepUnmatched(ctx context.Context, channel campaign.ChannelID, events []campaign.Event) (int, error) {
+func queueUnmatched(b *pgx.Batch, channel campaign.ChannelID, events []campaign.Event) {
 	if len(events) == 0 {
-		return 0, nil
+		return
 	}
 	var ids, states []string
 	var codes []int32
@@ -248,12 +305,8 @@ func (s *Store) keepUnmatched(ctx context.Context, channel campaign.ChannelID, e
 			ats = append(ats, &e.At)
 		}
 	}
-	_, err := s.pool.Exec(ctx, `INSERT INTO campaign.unmatched_statuses (channel_id, provider_id, status, code, at)
+	b.Queue(`INSERT INTO campaign.unmatched_statuses (channel_id, provider_id, status, code, at)
 		SELECT $1, * FROM unnest($2::text[], $3::text[], $4::int[], $5::timestamptz[])`, channel, ids, states, codes, ats)
-	if err != nil {
-		return 0, fmt.Errorf("keep unmatched statuses: %w", translate(err))
-	}
-	return len(events), nil
 }
 
 // unmatchedFor is how long a status that matches nothing is tried again.
@@ -265,7 +318,7 @@ func (s *Store) RetryUnmatched(ctx context.Context, explain func(code int) campa
 	if _, err := s.pool.Exec(ctx, `DELETE FROM campaign.unmatched_statuses WHERE received_at < now() - make_interval(secs => $1)`, unmatchedFor.Seconds()); err != nil {
 		return 0, fmt.Errorf("forget unmatched statuses: %w", translate(err))
 	}
-	rows, err := s.pool.Query(ctx, `SELECT id, channel_id, provider_id, status, code, at FROM campaign.unmatched_statuses ORDER BY id LIMIT 1000`)
+	rows, err := s.pool.Query(ctx, webhookUnmatchedSQL)
 	if err != nil {
 		return 0, fmt.Errorf("read unmatched statuses: %w", translate(err))
 	}
@@ -331,7 +384,8 @@ func (s *Store) applyReply(ctx context.Context, channel campaign.ChannelID, e ca
 	if e.ID == "" {
 		return nil
 	}
-	_, err := s.pool.Exec(ctx, webhookReplySQL, pgx.StrictNamedArgs{"channel": channel, "provider": e.ID, "context": e.ContextID, "type": e.Type})
+	_, err := s.pool.Exec(ctx, webhookReplySQL, pgx.StrictNamedArgs{"channel": channel,
+		"provider": plainText(e.ID), "context": plainText(e.ContextID), "type": plainText(e.Type)})
 	if err != nil {
 		return fmt.Errorf("note a reply: %w", translate(err))
 	}

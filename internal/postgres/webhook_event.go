@@ -19,7 +19,7 @@ func (s *Store) applyOther(ctx context.Context, channel campaign.ChannelID, e ca
 	case campaign.EventTemplateStatus, campaign.EventTemplateCategory, campaign.EventTemplateQuality:
 		return s.ApplyTemplateEvent(ctx, channel, e)
 	case campaign.EventPhoneQuality:
-		_, err := s.pool.Exec(ctx, `UPDATE campaign.channels SET quality = $2 WHERE id = $1 AND quality <> $2`, channel, e.Event)
+		_, err := s.pool.Exec(ctx, `UPDATE campaign.channels SET quality = $2 WHERE id = $1 AND quality <> $2`, channel, plainText(e.Event))
 		return translate(err)
 	case campaign.EventAccount:
 		return s.applyAccount(ctx, channel, e)
@@ -37,7 +37,7 @@ func (s *Store) applyPreference(ctx context.Context, e campaign.Event) error {
 	if e.User == "" {
 		return nil
 	}
-	phone := "+" + strings.TrimPrefix(e.User, "+")
+	phone := "+" + strings.TrimPrefix(plainText(e.User), "+")
 	err := s.inTx(ctx, func(tx pgx.Tx) error {
 		if err := lockExclusively(ctx, tx, peopleKey()); err != nil {
 			return err
@@ -76,7 +76,7 @@ func (s *Store) applyAccount(ctx context.Context, channel campaign.ChannelID, e 
 	if err := s.pool.QueryRow(ctx, `SELECT account_id FROM campaign.channels WHERE id = $1`, channel).Scan(&account); err != nil {
 		return fmt.Errorf("find the account of channel %d: %w", channel, translate(err))
 	}
-	if e.Event == "ACCOUNT_RECONNECTED" || e.Event == "DISABLED_UPDATE" && e.Value == "REINSTATE" {
+	if e.Event == "ACCOUNT_RECONNECTED" || e.Event == "DISABLED_UPDATE" && e.New == "REINSTATE" {
 		_, err := s.LiftHold(ctx, campaign.HoldAccount, account, campaign.SourceAccount)
 		return err
 	}
@@ -85,7 +85,7 @@ func (s *Store) applyAccount(ctx context.Context, channel campaign.ChannelID, e 
 		return nil
 	}
 	if e.Reason != "" {
-		reason += ": " + e.Reason
+		reason += ": " + plainText(e.Reason)
 	}
 	return s.PutHold(ctx, campaign.Hold{Scope: campaign.HoldAccount, ScopeID: account, Source: campaign.SourceAccount, Reason: reason})
 }

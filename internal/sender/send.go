@@ -92,6 +92,9 @@ func (s *Sender) turn(ctx context.Context, turn campaign.Turn, priority int) err
 		if err != nil {
 			return fmt.Errorf("claim message %d: %w", turn.Message, err)
 		}
+		if claimed.Err != nil {
+			return fmt.Errorf("claim message %d: %w", turn.Message, claimed.Err)
+		}
 		if !claimed.Again {
 			break
 		}

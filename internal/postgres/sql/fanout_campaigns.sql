@@ -1,6 +1,7 @@
 -- The running campaigns of a channel that nothing holds, with what they have
 -- queued. Campaign 0 stands for messages that belong to none. A campaign's own
--- rate is kept as an average: credit since credit_at, at most one second of it.
+-- rate is kept as an average: credit since credit_at, at most a second's worth of
+-- it, or one message's where that takes longer.
 -- Between the first message that the provider held for quality assessment and
 -- the first that it released, a campaign goes at 1/s: a bad template does not
 -- burn the list.
@@ -15,7 +16,7 @@ todo AS (
   UNION ALL
   SELECT 0, 0, NULL, 0, (SELECT last_value FROM campaign.message_ids))
 SELECT t.id, t.rate,
-       COALESCE(extract(epoch FROM least(clock_timestamp() - t.credit_at, interval '1 second')), 1)::double precision,
+       extract(epoch FROM clock_timestamp() - t.credit_at)::double precision AS elapsed,
        t.first_id, t.last_id,
        COALESCE((SELECT sum(n) FROM campaign.message_totals AS n
                   WHERE n.channel_id = @channel AND n.campaign_id = t.id AND n.state = 'queued'), 0)::bigint,
