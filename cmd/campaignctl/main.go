@@ -23,7 +23,9 @@ import (
 func main() {
 	// A reader that has seen enough (| head) must not kill us between two
 	// writes to the database: its going is an error of the next write instead.
-	signal.Ignore(syscall.SIGPIPE)
+	// Caught and not ignored, because programs that we start inherit what is
+	// ignored.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // the second Ctrl-C ends at once
