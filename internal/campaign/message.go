@@ -570,7 +570,7 @@ func (m *Message) failReported(f Failure, c Circumstances) Change {
 }
 
 // longestGap bounds every retry, whatever rules and providers ask for: a factor
-// of ten overflows a duration at the twelfth POST.
+// of ten reaches centuries at the seventh POST.
 const longestGap = 366 * 24 * time.Hour
 
 // fail applies a failure of the current attempt by its class.
