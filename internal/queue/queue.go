@@ -76,27 +76,20 @@ type Partitions struct{}
 // Kind names the job in river_job.
 func (Partitions) Kind() string { return "partitions" }
 
-// Inserter gives an insert-only client.
-func Inserter(pool *pgxpool.Pool) (*river.Client[pgx.Tx], error) {
-	return river.NewClient(riverpgxv5.New(pool), &river.Config{Schema: Schema})
-}
-
 // Config is what a working client needs beside its workers.
 type Config struct {
 	ID       string // unique per process
 	Logger   *slog.Logger
 	Workers  *river.Workers
 	Periodic []*river.PeriodicJob
-	// Works says whether this node works queues; a node without still registers
-	// every kind, so that it can lead without discarding jobs.
-	Works bool
 }
 
 // Maintenance is the queue of the daemon's own periodic jobs.
 const Maintenance = "maintenance"
 
 // Worker gives the client that works jobs. Queues of channels are added as
-// channels appear.
+// channels appear. Whatever a node works, it registers every kind: a leader
+// discards stuck jobs of kinds that it does not know.
 func Worker(pool *pgxpool.Pool, c Config) (*river.Client[pgx.Tx], error) {
 	return river.NewClient(riverpgxv5.New(pool), &river.Config{
 		ID:                          c.ID,
