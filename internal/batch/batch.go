@@ -5,6 +5,7 @@ package batch
 
 import (
 	"context"
+	"errors"
 	"sync"
 )
 
@@ -17,7 +18,13 @@ type Gatherer[I, O any] struct {
 	run func(context.Context, []I) ([]O, error)
 	max int
 	wg  sync.WaitGroup
+
+	mu     sync.RWMutex // held for reading while an element is handed in
+	closed bool
 }
+
+// ErrClosed is what Do returns after Close.
+var ErrClosed = errors.New("the batches are closed: the program stops")
 
 type item[I, O any] struct {
 	value I
@@ -74,19 +81,37 @@ func (b *Gatherer[I, O]) loop(ctx context.Context) {
 // the element was not taken; afterwards its fate is known only by its answer.
 func (b *Gatherer[I, O]) Do(ctx context.Context, value I) (O, error) {
 	reply := make(chan answer[O], 1)
-	select {
-	case b.in <- item[I, O]{value, reply}:
-	case <-ctx.Done():
+	if err := b.handIn(ctx, item[I, O]{value, reply}); err != nil {
 		var none O
-		return none, ctx.Err()
+		return none, err
 	}
 	a := <-reply
 	return a.value, a.err
 }
 
-// Close ends the gatherer after everything handed in was answered. Nobody may
-// call Do any more.
+func (b *Gatherer[I, O]) handIn(ctx context.Context, it item[I, O]) error {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	if b.closed {
+		return ErrClosed
+	}
+	select {
+	case b.in <- it:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Close ends the gatherer after everything handed in was answered. Who calls Do
+// later, because a stop did not wait for it, gets ErrClosed.
 func (b *Gatherer[I, O]) Close() {
-	close(b.in)
+	b.mu.Lock()
+	already := b.closed
+	b.closed = true
+	b.mu.Unlock()
+	if !already {
+		close(b.in)
+	}
 	b.wg.Wait()
 }

@@ -58,7 +58,8 @@ func (s *streaks) answered() {
 	s.doubts, s.pause = 0, 0
 }
 
-// failed notes an operator failure and reports whether it is the one too many.
+// failed notes an operator failure and reports whether it is the one too many,
+// and once more after as many again: somebody may have lifted the hold.
 func (s *streaks) failed(t campaign.TemplateID, code string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -71,7 +72,7 @@ func (s *streaks) failed(t campaign.TemplateID, code string) bool {
 	}
 	k.n++
 	s.failures[t] = k
-	return k.n == repeatLimit
+	return k.n%repeatLimit == 0
 }
 
 func (s *streaks) succeeded(t campaign.TemplateID) {

@@ -88,6 +88,7 @@ type channel struct {
 	provider Provider
 	throttle *throttle.Channel
 	workers  int
+	queued   bool // the queues are worked by that many; only refresh looks at it
 	streaks  streaks
 	problem  string // why it cannot be used, when it cannot
 }
@@ -197,25 +198,26 @@ func (s *Sender) refresh(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var failed error // of one channel, which does not keep the others waiting
 	for _, c := range list {
 		s.mu.RLock()
 		known := s.channels[c.ID]
 		s.mu.RUnlock()
-		if known != nil && known.provider != nil && known.UpdatedAt.Equal(c.UpdatedAt) {
+		if known != nil && known.provider != nil && known.queued && known.UpdatedAt.Equal(c.UpdatedAt) {
 			continue
 		}
 		if err := s.takeUp(ctx, c, known); err != nil {
-			return fmt.Errorf("take up channel %d: %w", c.ID, err)
+			failed = errors.Join(failed, fmt.Errorf("take up channel %d: %w", c.ID, err))
 		}
 	}
-	return nil
+	return failed
 }
 
 func (s *Sender) takeUp(ctx context.Context, c campaign.Channel, known *channel) error {
 	if known == nil {
 		known = &channel{}
 	}
-	next := &channel{Channel: c, throttle: known.throttle, workers: known.workers}
+	next := &channel{Channel: c, throttle: known.throttle, workers: known.workers, queued: known.queued}
 	provider, err := s.Connect(c)
 	if err != nil {
 		next.problem = "campaignd cannot use the channel: " + err.Error()
@@ -238,11 +240,16 @@ func (s *Sender) takeUp(ctx context.Context, c campaign.Channel, known *channel)
 		next.throttle.SetRate(c.Rate)
 	}
 	next.workers = s.workersFor(c.Rate)
+	next.queued = known.queued && known.workers == next.workers
 	s.set(next, known)
-	if known.workers == next.workers {
+	if next.queued {
 		return nil
 	}
-	return s.addQueues(ctx, next, known.workers > 0)
+	if err := s.addQueues(ctx, next, known.workers > 0); err != nil {
+		return err // and once more with the next refresh
+	}
+	next.queued = true
+	return nil
 }
 
 // set puts a channel in its place; connections of the former one that idle are
@@ -271,7 +278,8 @@ func (s *Sender) addQueues(ctx context.Context, ch *channel, replace bool) error
 	for _, high := range []bool{false, true} {
 		name := queue.Name(ch.ID, high)
 		if replace {
-			if err := s.queues.Remove(ctx, name); err != nil {
+			var unknown *river.QueueNotFoundError
+			if err := s.queues.Remove(ctx, name); err != nil && !errors.As(err, &unknown) {
 				return fmt.Errorf("stop queue %s: %w", name, err)
 			}
 		}
