@@ -160,6 +160,23 @@ func (c *chaos) sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
+// doubtful bounds the messages that may ever have been unknown: answers that say
+// nothing, cut connections, and for each daemon that died or stood still as many
+// as it had workers (design §4).
+func (c *chaos) doubtful(entries []entry) int {
+	n := int(c.w.toProvider.cuts.Load())
+	for _, e := range entries {
+		switch e.Outcome {
+		case "cut_before", "cut_after", "slow", "half_answer", "empty_502", "html_504", "garbage_200", "no_id_200", "abandoned":
+			n++
+		}
+	}
+	for _, kind := range []string{"campaignd kill -9", "campaignd SIGTERM, kill -9", "both kill -9", "campaignd SIGSTOP"} {
+		n += maxWorkers * c.kinds[kind]
+	}
+	return n
+}
+
 // recoverWithin is what the design allows what a dead node held (§4.10);
 // everything else goes on at once.
 const recoverWithin = 90 * time.Second
@@ -177,6 +194,10 @@ func (c *chaos) awaitPOST(ctx context.Context, kind string, since time.Time) boo
 			continue
 		}
 		looked = time.Now()
+		if how := c.w.ended(); how != "" {
+			c.complain("%s", how)
+			return false
+		}
 		waiting, err := query[int64](ctx, c.w, `SELECT count(*) FROM campaign.messages WHERE state IN ('pending', 'queued')`)
 		if err == nil && waiting[0] <= int64(2*maxWorkers*len(c.w.nodes)) { // no more than dead daemons may hold
 			c.note(recovery{kind: kind, overtaken: true})

@@ -20,7 +20,7 @@ type fate struct {
 }
 
 // fates are everything that can happen to one message without stopping a whole
-// channel; what is left over meets "ok". Refusals and failures that are retried
+// channel for long; what is left over meets "ok". Refusals and failures that are retried
 // happen to the first POST only, or the campaign would never end.
 func fates() []fate {
 	return []fate{
@@ -52,6 +52,9 @@ func fates() []fate {
 		{"stopped", 50, "failed", "131050", false},
 		{"experiment", 30, "failed", "130472", false},
 		{"capped*1", 200, "failed", "131049", true},
+		// These two put holds that only a person lifts: operate does.
+		{"held_dropped", 2, "failed", "132015", false},
+		{"redirect_307*1", 2, "read", "", false},
 	}
 }
 
@@ -156,6 +159,7 @@ type verdict struct {
 	repeated                     int // attempts with more than one POST
 	unaccounted                  int // POSTs of no recipient, and recipients without exactly one row
 	unknownLeft, unknownReported int // all, and those the provider took
+	unknownUnposted              int // those of which the provider saw no POST: claimed by a daemon that died
 	complaints                   []string
 }
 
@@ -241,6 +245,9 @@ func (v *verdict) judge(m message, f fate, posts []entry) {
 	}
 	if m.state == "unknown" {
 		v.unknownLeft++
+		if len(posts) == 0 {
+			v.unknownUnposted++
+		}
 	}
 	switch {
 	case len(taken) == 0:

@@ -122,14 +122,25 @@ func TestTorture(t *testing.T) {
 	if out, exit, errs := w.try("campaign", "verify", campaignKey, "--ledger", w.ledger.path); exit != 0 {
 		t.Errorf("campaign verify: exit %d\n%s%s", exit, out, errs)
 	}
-	for _, n := range w.nodes {
-		if crashes := n.crashes.Load(); crashes > 0 {
-			t.Errorf("%s ended by itself %d times", n.name, crashes)
-		}
+	if how := w.ended(); how != "" {
+		t.Error(how)
+	}
+	if bound := c.doubtful(w.ledger.all()); seen.count() > bound {
+		t.Errorf("%d messages were unknown; what the provider did, cut connections and dead workers explain %d", seen.count(), bound)
 	}
 	if t.Failed() {
 		w.logs()
 	}
+}
+
+// ended says which daemon ended by itself, if one did.
+func (w *world) ended() string {
+	for _, n := range w.nodes {
+		if how := n.ended.Load(); how != nil {
+			return *how
+		}
+	}
+	return ""
 }
 
 // logs shows how every daemon's log ends.
@@ -157,6 +168,9 @@ func (w *world) settle(ctx context.Context) {
 		must(w.t, err)
 		if waiting > 0 {
 			open = append(open, fmt.Sprintf("%d reports to come", waiting))
+		}
+		if how := w.ended(); how != "" {
+			w.t.Fatal(how)
 		}
 		if last = strings.Join(open, ", "); last != "" {
 			quiet = 0
@@ -213,7 +227,7 @@ func table(o options, c *chaos, w *world, v verdict, unknown int, struck, tail t
 	row("POSTs", fmt.Sprintf("%d, %d of them cut off before the provider could read them", v.posts, v.parts))
 	row("taken by the provider", v.taken)
 	row("unknown seen", unknown)
-	row("unknown left", fmt.Sprintf("%d, none of which the provider took: %v", v.unknownLeft, v.unknownReported == 0))
+	row("unknown left", fmt.Sprintf("%d, %d of them never seen by the provider", v.unknownLeft, v.unknownUnposted))
 	var took []time.Duration
 	held, overtaken := 0, 0
 	for _, r := range c.recoveries {

@@ -238,10 +238,10 @@ type node struct {
 	cmd     *exec.Cmd
 	exited  chan struct{}
 	started time.Time
-	expect  atomic.Bool // somebody is killing or stopping it
-	ready   atomic.Bool // it has taken work since its start
-	paused  atomic.Bool // stopped by SIGSTOP
-	crashes atomic.Int64
+	expect  atomic.Bool            // somebody is killing or stopping it
+	ready   atomic.Bool            // it has taken work since its start
+	paused  atomic.Bool            // stopped by SIGSTOP
+	ended   atomic.Pointer[string] // how it ended although nobody here asked it to
 }
 
 const maxWorkers = 50
@@ -265,7 +265,7 @@ func (n *node) start(ctx context.Context) error {
 			break
 		}
 		if n.ready.Load() {
-			go n.watch(n.exited)
+			go n.watch(n.cmd, n.exited)
 			return nil
 		}
 		if time.Since(began) > time.Minute {
@@ -302,12 +302,13 @@ func (n *node) startOnce() error {
 	return nil
 }
 
-// watch counts a daemon that took work and then ended although nobody asked it
-// to: a daemon outlives its database.
-func (n *node) watch(exited chan struct{}) {
+// watch notes a daemon that took work and then ended although nobody here asked
+// it to: a daemon outlives its database.
+func (n *node) watch(cmd *exec.Cmd, exited chan struct{}) {
 	<-exited
 	if !n.expect.Load() {
-		n.crashes.Add(1)
+		how := fmt.Sprintf("%s ended at %s although it was not asked to: %v", n.name, time.Now().Format("15:04:05.000"), cmd.ProcessState)
+		n.ended.CompareAndSwap(nil, &how)
 	}
 }
 
