@@ -71,7 +71,7 @@ const (
 	demoKey     = "CAMPAIGN_DEMO_KEY"
 	demoSecret  = "CAMPAIGN_DEMO_SECRET"
 	// demoPace makes the simulated provider's minutes seconds.
-	demoPace = 0.02
+	demoPace = 0.01
 	demoRate = 80
 )
 

@@ -285,6 +285,7 @@ func TestCampaignSurvivesAKill(t *testing.T) {
 	if err := d.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
+	d.done <- <-d.done // its address is free only when it is gone
 	w.daemon("--max-workers", fmt.Sprint(workers))
 	s := w.until("completed after the kill", func(s campaign.Status) bool { return s.State == campaign.Completed })
 	if n := s.Counts[campaign.Unknown]; n > workers {
@@ -295,7 +296,7 @@ func TestCampaignSurvivesAKill(t *testing.T) {
 
 func TestCampaignWithARealisticProvider(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, "--profile", "realistic")
+	w := newWorld(t, "--profile", "realistic", "--rate", "-1", "--pace", "0.01")
 	w.audience(400)
 	d := w.daemon()
 	// Something always ends failed here: people who are not on WhatsApp.

@@ -270,8 +270,8 @@ func TestMessagesOfAPersonAreFoundUnderEveryForm(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if m.CampaignID != plan.ID || m.Campaign != "spring" || m.Template != "promo" || m.Language != "en_US" || m.Channel != "sales" || m.Row != 2 ||
-		string(m.Parameters) != `{"body.1": "Name 0", "body.2": "SALE"}` ||
+	if m.CampaignID != plan.ID || m.Campaign != "spring" || m.Template != "promo" || m.Language != "en_US" || m.Channel != "sales" || m.Row != 10 ||
+		string(m.Parameters) != `{"body.1": "Again", "body.2": "SALE"}` ||
 		len(m.Former) != 1 || m.Former[0] != (campaign.FormerAttempt{Attempt: 1, State: campaign.Failed, ProviderID: "wamid.1", ErrorCode: "131049"}) {
 		t.Errorf("%+v", m)
 	}
