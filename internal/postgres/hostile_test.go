@@ -64,7 +64,7 @@ func (f *fixture) send(t *testing.T) []campaign.Turn {
 func TestStorePoisonedElementStopsNobody(t *testing.T) {
 	t.Parallel()
 	long := make([]byte, 5000) // does not compress, and is too long for an index
-	rand.Read(long)            //nolint:errcheck // never fails
+	rand.Read(long)
 	for name, poison := range map[string]campaign.Event{
 		"LongReply":     {Kind: campaign.EventMessage, Messages: true, ID: hex.EncodeToString(long), Type: "text"},
 		"NULReply":      {Kind: campaign.EventMessage, Messages: true, ID: "wamid.\x00", ContextID: "a\xff", Type: "te\x00xt"},
@@ -248,7 +248,7 @@ func TestStoreClaimSeesThePauseAtAnyDefaultIsolation(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer tx.Rollback(ctx) //nolint:errcheck // committed below
+	defer tx.Rollback(ctx)
 	if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(7403, $1)`, int32(f.campaign)); err != nil {
 		t.Fatal(err)
 	}

@@ -16,7 +16,6 @@ import (
 // fussyQueues are queues that refuse some of the time, as River's do when it
 // stops or when a queue's workers do not end.
 type fussyQueues struct {
-	queues
 	refuse map[string]error // once
 	worked map[string]int
 }

@@ -368,6 +368,6 @@ func (s *Sender) constantsOf(ctx context.Context, id campaign.ID) (campaign.Para
 
 func newClaimID() campaign.ClaimID {
 	var id campaign.ClaimID
-	rand.Read(id[:]) //nolint:errcheck // never fails since Go 1.24
+	rand.Read(id[:])
 	return id
 }

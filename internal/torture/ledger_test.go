@@ -47,7 +47,7 @@ func (l *ledger) readOn(from int64) int64 {
 	if err != nil {
 		return from
 	}
-	defer file.Close() //nolint:errcheck // only read
+	defer file.Close()
 	if _, err := file.Seek(from, 0); err != nil {
 		return from
 	}
@@ -71,12 +71,6 @@ func (l *ledger) all() []entry {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return append([]entry(nil), l.entries...)
-}
-
-func (l *ledger) posts() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return len(l.entries)
 }
 
 // firstAfter gives the time of the first POST after a moment.

@@ -105,8 +105,8 @@ func (p *proxy) join(client net.Conn) {
 
 // pass carries what one side says to the other until either is gone.
 func (p *proxy) pass(l *link, from, to net.Conn) {
-	defer l.client.Close() //nolint:errcheck // both may be closed already
-	defer l.target.Close() //nolint:errcheck // as above
+	defer l.client.Close()
+	defer l.target.Close()
 	buffer := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(buffer)
@@ -199,7 +199,7 @@ func TestProxySpoilsConnections(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer echo.Close() //nolint:errcheck // the end of the test
+	defer echo.Close()
 	go func() {
 		for {
 			conn, err := echo.Accept()
@@ -219,7 +219,7 @@ func TestProxySpoilsConnections(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		defer conn.Close() //nolint:errcheck // the end of the question
+		defer conn.Close()
 		_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
 		if _, err := conn.Write([]byte("hello")); err != nil {
 			return err

@@ -114,7 +114,7 @@ func (s *server) startOnce(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer log.Close() //nolint:errcheck // the server has its own descriptor
+	defer log.Close()
 	from, err := log.Seek(0, 2)
 	if err != nil {
 		return err
@@ -158,7 +158,7 @@ func (s *server) ping(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close(ctx) //nolint:errcheck // only the answer counts
+	defer conn.Close(ctx)
 	_, err = conn.Exec(ctx, "SELECT 1")
 	return err
 }

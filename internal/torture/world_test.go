@@ -112,7 +112,7 @@ func (w *world) freeAddr() string {
 	w.t.Helper()
 	l, err := listen()
 	must(w.t, err)
-	defer l.Close() //nolint:errcheck // only its port is wanted
+	defer l.Close()
 	return l.Addr().String()
 }
 
@@ -146,7 +146,7 @@ func answers(url string) bool {
 	if err != nil {
 		return false
 	}
-	defer resp.Body.Close() //nolint:errcheck // only the status counts
+	defer resp.Body.Close()
 	return resp.StatusCode == http.StatusOK
 }
 
@@ -156,7 +156,7 @@ func (w *world) reports() (waiting, dropped int) {
 	w.t.Helper()
 	resp, err := http.Get(w.simulator + "/simulator/stats")
 	must(w.t, err)
-	defer resp.Body.Close() //nolint:errcheck // read to its end
+	defer resp.Body.Close()
 	var stats struct {
 		Waiting      int `json:"webhooks_waiting"`
 		Dropped      int `json:"webhooks_dropped"`
@@ -209,7 +209,7 @@ func query[T any](ctx context.Context, w *world, sql string, args ...any) ([]T, 
 	if err != nil {
 		return nil, err
 	}
-	defer conn.Close(ctx) //nolint:errcheck // what was read is there
+	defer conn.Close(ctx)
 	rows, err := conn.Query(ctx, sql, args...)
 	if err != nil {
 		return nil, err
@@ -222,7 +222,7 @@ func (w *world) sql(ctx context.Context, name, statement string) {
 	w.t.Helper()
 	conn, err := pgx.Connect(ctx, w.pg.url(name))
 	must(w.t, err)
-	defer conn.Close(ctx) //nolint:errcheck // the end of the statement
+	defer conn.Close(ctx)
 	_, err = conn.Exec(ctx, statement)
 	must(w.t, err)
 }
@@ -280,7 +280,7 @@ func (n *node) startOnce() error {
 	if err != nil {
 		return err
 	}
-	defer log.Close() //nolint:errcheck // the daemon has its own descriptor
+	defer log.Close()
 	args := append([]string{"run", "--listen", n.listen, "--log-format", "text", "--max-workers", fmt.Sprint(maxWorkers)}, n.args...)
 	cmd := exec.Command(filepath.Join(n.w.dir, "campaignd"), args...)
 	cmd.Env = append(append([]string{}, n.w.env...),
