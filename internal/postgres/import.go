@@ -203,11 +203,6 @@ func (im *contactImport) flush(ctx context.Context, chunk *importRows) error {
 func (im *contactImport) once(ctx context.Context, chunk *importRows) (created, updated int64, err error) {
 	err = im.store.pool.AcquireFunc(ctx, func(conn *pgxpool.Conn) error {
 		return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-			// Compiling took 200 ms of the 320 of a chunk: without statistics of what was
-			// just stored its costs look like those of a large query.
-			if _, err := tx.Exec(ctx, `SET LOCAL jit = off`); err != nil {
-				return err
-			}
 			if _, err := tx.Exec(ctx, importTableSQL); err != nil {
 				return err
 			}
