@@ -264,7 +264,7 @@ func TestCampaignFromFileToReport(t *testing.T) {
 		t.Errorf("%+v", launched)
 	}
 	w.ctl(0, "campaign", "launch", "-f", "spring.yaml", "--yes") // again: nothing happens
-	s := w.status()
+	s := w.until("everything read", func(s campaign.Status) bool { return s.Counts[campaign.Read] == 750 })
 	if s.State != campaign.Completed || s.Counts[campaign.Read] != 750 {
 		t.Errorf("%+v", s)
 	}

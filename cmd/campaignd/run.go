@@ -20,6 +20,7 @@ import (
 	"github.com/campaignd/campaignd/internal/campaign"
 	"github.com/campaignd/campaignd/internal/dialog360"
 	"github.com/campaignd/campaignd/internal/localpg"
+	"github.com/campaignd/campaignd/internal/phone"
 	"github.com/campaignd/campaignd/internal/postgres"
 	"github.com/campaignd/campaignd/internal/queue"
 	"github.com/campaignd/campaignd/internal/sender"
@@ -168,7 +169,7 @@ func newDaemon(ctx context.Context, pool *pgxpool.Pool, guard *postgres.Guard, c
 
 	d.channels = &directory{list: store.Channels, log: log}
 	d.handler = webhook.NewHandler(store, d.channels.lookup, log)
-	d.applier = &webhook.Applier{Store: store, Parse: dialog360.ParseWebhook, Explain: dialog360.Explain, Stored: d.handler.Stored(),
+	d.applier = &webhook.Applier{Store: store, Parse: parseWebhook, Explain: dialog360.Explain, Stored: d.handler.Stored(),
 		Dropped: d.lookAtTemplate, Logger: log}
 	d.janitor = &janitor{store: store, log: log, guard: guard, schedule: config.Roles.schedule}
 
@@ -184,6 +185,18 @@ func newDaemon(ctx context.Context, pool *pgxpool.Pool, guard *postgres.Guard, c
 		return nil, campaign.ErrInvalid.With(fmt.Sprintf("cannot listen at %s: %s", config.Listen, errors.Unwrap(err)), "give another address with --listen")
 	}
 	return d, nil
+}
+
+// parseWebhook reads a webhook and gives the numbers in it the form by which we
+// know a person.
+func parseWebhook(body []byte) ([]campaign.Event, error) {
+	events, err := dialog360.ParseWebhook(body)
+	for i, e := range events {
+		if e164, ok := phone.FromWaID(e.User); ok {
+			events[i].MatchKey = phone.MatchKey(e164)
+		}
+	}
+	return events, err
 }
 
 // sample tells the database every second what this node posted, for "messages a

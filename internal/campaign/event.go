@@ -67,6 +67,9 @@ type Event struct {
 	TemplateID string `json:"-"`
 	// WABA is the id of the entry, the account of an account event.
 	WABA string `json:"-"`
+	// MatchKey is that of User: a number may come in another form than the one we
+	// wrote to (whatsapp-facts §7.1). Whoever knows numbers fills it in.
+	MatchKey string `json:"-"`
 	// DisplayPhone are the digits of the business number the event is about.
 	DisplayPhone string `json:"-"`
 }

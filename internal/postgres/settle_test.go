@@ -246,3 +246,35 @@ func TestGuardNoticesAnotherServerAndAnOlderDatabase(t *testing.T) {
 		})
 	}
 }
+
+func TestStorePreferenceHoldsForEveryFormOfANumber(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, 2)
+	ctx := t.Context()
+	f.exec(t, `UPDATE campaign.contacts SET match_key = 'one person'`)
+	event := func(value string) campaign.Event {
+		return campaign.Event{Kind: campaign.EventUserPreference, Messages: true, User: "551187654321", MatchKey: "one person", Value: value}
+	}
+	optedOut := func() (n int) {
+		t.Helper()
+		if err := f.pool.QueryRow(ctx, `SELECT count(*) FROM campaign.contacts WHERE opted_out_at IS NOT NULL`).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	if _, err := f.ApplyDeliveries(ctx, f.channel, []campaign.Parsed{{Events: []campaign.Event{event("stop")}}}); err != nil || optedOut() != 2 {
+		t.Fatalf("after stop %d have opted out, %v", optedOut(), err)
+	}
+	f.fanOut(t)
+	claimed, err := f.Claim(ctx, f.turns())
+	if err != nil || claimed[0].OK || claimed[1].OK {
+		t.Fatalf("claimed after a stop: %+v, %v", claimed, err)
+	}
+	if _, err := f.ApplyDeliveries(ctx, f.channel, []campaign.Parsed{{Events: []campaign.Event{event("resume")}}}); err != nil || optedOut() != 0 {
+		t.Fatalf("after resume %d have opted out, %v", optedOut(), err)
+	}
+	f.exec(t, `UPDATE campaign.contacts SET opted_out_at = now(), opted_out_by = 'by hand'`)
+	if _, err := f.ApplyDeliveries(ctx, f.channel, []campaign.Parsed{{Events: []campaign.Event{event("resume")}}}); err != nil || optedOut() != 2 {
+		t.Fatalf("a resume lifted what a person had noted: %d, %v", optedOut(), err)
+	}
+}

@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -32,12 +31,12 @@ func (s *Store) applyOther(ctx context.Context, channel campaign.ChannelID, e ca
 const preferenceSource = "user_preference"
 
 // applyPreference records that a person stopped or resumed marketing in WhatsApp
-// (whatsapp-facts §6.5). A resume lifts only what WhatsApp itself stopped.
+// (whatsapp-facts §6.5), for every form of the number. A resume lifts only what
+// WhatsApp itself stopped.
 func (s *Store) applyPreference(ctx context.Context, e campaign.Event) error {
-	if e.User == "" {
-		return nil
+	if e.MatchKey == "" {
+		return nil // a business-scoped id without a number
 	}
-	phone := "+" + strings.TrimPrefix(plainText(e.User), "+")
 	err := s.inTx(ctx, func(tx pgx.Tx) error {
 		if err := lockExclusively(ctx, tx, peopleKey()); err != nil {
 			return err
@@ -46,10 +45,10 @@ func (s *Store) applyPreference(ctx context.Context, e campaign.Event) error {
 		switch e.Value {
 		case "stop":
 			_, err = tx.Exec(ctx, `UPDATE campaign.contacts SET opted_out_at = clock_timestamp(), opted_out_by = $2, updated_at = now()
-			                        WHERE match_key = (SELECT match_key FROM campaign.contacts WHERE phone = $1) AND opted_out_at IS NULL`, phone, preferenceSource)
+			                        WHERE match_key = $1 AND opted_out_at IS NULL`, plainText(e.MatchKey), preferenceSource)
 		case "resume", "signup":
 			_, err = tx.Exec(ctx, `UPDATE campaign.contacts SET opted_out_at = NULL, opted_out_by = '', updated_at = now()
-			                        WHERE match_key = (SELECT match_key FROM campaign.contacts WHERE phone = $1) AND opted_out_by IN ($2, 'provider')`, phone, preferenceSource)
+			                        WHERE match_key = $1 AND opted_out_by IN ($2, 'provider')`, plainText(e.MatchKey), preferenceSource)
 		}
 		return err
 	})
