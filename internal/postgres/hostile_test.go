@@ -69,7 +69,7 @@ func TestStorePoisonedElementStopsNobody(t *testing.T) {
 		"LongReply":     {Kind: campaign.EventMessage, Messages: true, ID: hex.EncodeToString(long), Type: "text"},
 		"NULReply":      {Kind: campaign.EventMessage, Messages: true, ID: "wamid.\x00", ContextID: "a\xff", Type: "te\x00xt"},
 		"NULStatus":     {Kind: campaign.EventStatus, Messages: true, ID: "wamid.\x00", Status: "se\xffnt"},
-		"NULPreference": {Kind: campaign.EventUserPreference, Messages: true, User: "49\x00151", Value: "stop"},
+		"NULPreference": {Kind: campaign.EventUserPreference, Messages: true, User: "49\x00151", MatchKey: "49\x00151", Value: "stop"},
 		"NULQuality":    {Kind: campaign.EventPhoneQuality, Event: "FLAG\x00GED"},
 		"NULAccount":    {Kind: campaign.EventAccount, Event: "ACCOUNT_RESTRICTION", Reason: "a\x00\xff"},
 		"LateStatus": {Kind: campaign.EventStatus, Messages: true, ID: "wamid.nobody", Status: "sent",
