@@ -165,7 +165,7 @@ func newDaemon(ctx context.Context, pool *pgxpool.Pool, guard *postgres.Guard, c
 	if err != nil {
 		return nil, fmt.Errorf("prepare the queue: %w", err)
 	}
-	d.sender.Use(d.client.Queues())
+	d.sender.Use(queue.QueuesOf(d.client))
 
 	d.channels = &directory{list: store.Channels, log: log}
 	d.handler = webhook.NewHandler(store, d.channels.lookup, log)

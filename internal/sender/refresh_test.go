@@ -16,8 +16,9 @@ import (
 // fussyQueues are queues that refuse some of the time, as River's do when it
 // stops or when a queue's workers do not end.
 type fussyQueues struct {
-	refuse map[string]error // once
-	worked map[string]int
+	refuse  map[string]error // once
+	worked  map[string]int
+	removed []string // that were worked
 }
 
 func (q *fussyQueues) refused(name string) error {
@@ -45,7 +46,31 @@ func (q *fussyQueues) Remove(_ context.Context, name string) error {
 		return &river.QueueNotFoundError{Name: name}
 	}
 	delete(q.worked, name)
+	q.removed = append(q.removed, name)
 	return nil
+}
+
+// To stop a queue is to wait for its POSTs, of which one may take 20 s: that one
+// queue could not be added is no reason to stop the other.
+func TestQueuesThatAreWorkedAreNotStoppedForOthers(t *testing.T) {
+	t.Parallel()
+	m := &memory{channels: []campaign.Channel{{ID: 1, Name: "a", Rate: 10}}}
+	s := New(context.Background(), Config{Store: m, Logger: slog.New(slog.DiscardHandler),
+		Connect: func(campaign.Channel) (Provider, error) { return providerFunc(accept), nil }})
+	defer s.Close()
+	q := &fussyQueues{worked: map[string]int{}, refuse: map[string]error{"add ch_1_high": errors.New("busy")}}
+	s.Use(q)
+	if err := s.refresh(t.Context()); err == nil {
+		t.Error("a queue that could not be added is no error")
+	}
+	for range 2 {
+		if err := s.refresh(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	if len(q.worked) != 2 || len(q.removed) > 0 {
+		t.Errorf("worked %v, removed %v", q.worked, q.removed)
+	}
 }
 
 // A queue that could not be added or changed is tried again, and no channel waits

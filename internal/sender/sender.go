@@ -88,7 +88,7 @@ type channel struct {
 	provider Provider
 	throttle *throttle.Channel
 	workers  int
-	queued   bool // the queues are worked by that many; only refresh looks at it
+	worked   [2]int // by how many workers its two queues are, the high one second; only refresh looks at it
 	streaks  streaks
 	problem  string // why it cannot be used, when it cannot
 }
@@ -203,7 +203,7 @@ func (s *Sender) refresh(ctx context.Context) error {
 		s.mu.RLock()
 		known := s.channels[c.ID]
 		s.mu.RUnlock()
-		if known != nil && known.provider != nil && known.queued && known.UpdatedAt.Equal(c.UpdatedAt) {
+		if known != nil && known.provider != nil && known.worked == queueWorkers(known.workers) && known.UpdatedAt.Equal(c.UpdatedAt) {
 			continue
 		}
 		if err := s.takeUp(ctx, c, known); err != nil {
@@ -217,7 +217,7 @@ func (s *Sender) takeUp(ctx context.Context, c campaign.Channel, known *channel)
 	if known == nil {
 		known = &channel{}
 	}
-	next := &channel{Channel: c, throttle: known.throttle, workers: known.workers, queued: known.queued}
+	next := &channel{Channel: c, throttle: known.throttle, workers: known.workers, worked: known.worked}
 	provider, err := s.Connect(c)
 	if err != nil {
 		next.problem = "campaignd cannot use the channel: " + err.Error()
@@ -240,16 +240,8 @@ func (s *Sender) takeUp(ctx context.Context, c campaign.Channel, known *channel)
 		next.throttle.SetRate(c.Rate)
 	}
 	next.workers = s.workersFor(c.Rate)
-	next.queued = known.queued && known.workers == next.workers
 	s.set(next, known)
-	if next.queued {
-		return nil
-	}
-	if err := s.addQueues(ctx, next, known.workers > 0); err != nil {
-		return err // and once more with the next refresh
-	}
-	next.queued = true
-	return nil
+	return s.addQueues(ctx, next) // what fails is tried once more with the next refresh
 }
 
 // set puts a channel in its place; connections of the former one that idle are
@@ -274,25 +266,36 @@ func (s *Sender) workersFor(rate float64) int {
 	return max(2, min(int(rate+0.5), s.MaxWorkers))
 }
 
-func (s *Sender) addQueues(ctx context.Context, ch *channel, replace bool) error {
-	for _, high := range []bool{false, true} {
-		name := queue.Name(ch.ID, high)
-		if replace {
-			var unknown *river.QueueNotFoundError
-			if err := s.queues.Remove(ctx, name); err != nil && !errors.As(err, &unknown) {
-				return fmt.Errorf("stop queue %s: %w", name, err)
-			}
+// queueWorkers gives the workers of a channel's two queues, the high one second.
+func queueWorkers(workers int) [2]int { return [2]int{workers, max(2, workers/4)} }
+
+// addQueues has the channel's queues worked by as many workers as it should have.
+// A queue that is worked so already is left alone: to remove it is to wait for
+// every POST under way.
+func (s *Sender) addQueues(ctx context.Context, ch *channel) error {
+	want := queueWorkers(ch.workers)
+	if ch.worked == want {
+		return nil
+	}
+	for i, high := range []bool{false, true} {
+		if ch.worked[i] == want[i] {
+			continue
 		}
-		config := river.QueueConfig{MaxWorkers: ch.workers, FetchCooldown: 10 * time.Millisecond, FetchPollInterval: 500 * time.Millisecond}
+		name := queue.Name(ch.ID, high)
+		ch.worked[i] = 0
+		// Also one that was not worked yet: an Add that failed may have left it known.
+		var unknown *river.QueueNotFoundError
+		if err := s.queues.Remove(ctx, name); err != nil && !errors.As(err, &unknown) {
+			return fmt.Errorf("stop queue %s: %w", name, err)
+		}
+		config := river.QueueConfig{MaxWorkers: want[i], FetchCooldown: 10 * time.Millisecond, FetchPollInterval: 500 * time.Millisecond}
 		if high {
-			config.MaxWorkers = max(2, ch.workers/4)
 			config.FetchCooldown = 5 * time.Millisecond
 		}
-		err := s.queues.Add(name, config)
-		var added *river.QueueAlreadyAddedError
-		if err != nil && !errors.As(err, &added) {
+		if err := s.queues.Add(name, config); err != nil {
 			return fmt.Errorf("work queue %s: %w", name, err)
 		}
+		ch.worked[i] = want[i]
 	}
 	s.Logger.Info("channel taken up", "channel_id", ch.ID, "channel", ch.Name, "rate", ch.Rate, "workers", ch.workers)
 	return nil
