@@ -10,7 +10,7 @@
 // end as, it knows from the provider's side alone: from the behaviour it gave the
 // number and from what the ledger says became of each POST.
 //
-//	CAMPAIGN_TORTURE_ROUNDS       kills of campaignd and Postgres; 5
+//	CAMPAIGN_TORTURE_ROUNDS       kills of campaignd and Postgres; 4
 //	CAMPAIGN_TORTURE_RECIPIENTS   200 for each round
 //	CAMPAIGN_TORTURE_NODES        sending daemons on one database; 1
 //	CAMPAIGN_TORTURE_LEADER       1: one more daemon with --roles webhook, which leads River's queue when it starts first
