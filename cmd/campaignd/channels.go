@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -25,6 +26,16 @@ func connect(maxWorkers int) func(campaign.Channel) (sender.Provider, error) {
 		}
 		return client, nil
 	}
+}
+
+// fingerprint tells one key of a channel from the next; it is never stored.
+func fingerprint(c campaign.Channel) string {
+	key, _, err := secret.Resolve("the key", c.KeyRef)
+	if err != nil {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(key))
+	return string(sum[:])
 }
 
 func client(c campaign.Channel, connections int) (*dialog360.Client, error) {

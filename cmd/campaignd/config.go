@@ -64,8 +64,8 @@ func runFlags() []cli.Flag {
 		&cli.StringFlag{Name: "listen", EnvVars: []string{"CAMPAIGN_LISTEN"}, Value: "127.0.0.1:8080", Usage: "take webhooks and health checks at `ADDR`"},
 		&cli.StringFlag{Name: "roles", EnvVars: []string{"CAMPAIGN_ROLES"}, Value: "send,webhook,schedule", Usage: "what this node does: any of send, webhook, schedule"},
 		&cli.IntFlag{Name: "max-connections", EnvVars: []string{"CAMPAIGN_MAX_CONNECTIONS"}, Value: 20, Usage: "open at most `N` database connections (at least 8)"},
-		&cli.IntFlag{Name: "max-workers", EnvVars: []string{"CAMPAIGN_MAX_WORKERS"}, Value: 0, Usage: "have at most `N` messages of a channel on the wire at a time (default 500); it bounds the messages of unknown fate after a crash"},
-		&cli.DurationFlag{Name: "message-retention", EnvVars: []string{"CAMPAIGN_MESSAGE_RETENTION"}, Usage: "drop partitions of messages when all of it is older than `D` (default: keep for ever)"},
+		&cli.IntFlag{Name: "max-workers", EnvVars: []string{"CAMPAIGN_MAX_WORKERS"}, DefaultText: "500", Usage: "have at most `N` messages of a channel on the wire at a time; it bounds the messages of unknown fate after a crash"},
+		&cli.DurationFlag{Name: "message-retention", EnvVars: []string{"CAMPAIGN_MESSAGE_RETENTION"}, DefaultText: "keep for ever", Usage: "drop partitions of messages when all of it is older than `D`"},
 	)
 	return append(flags, logFlags()...)
 }
@@ -77,6 +77,9 @@ func configOf(c *cli.Context) (config, error) {
 	}
 	if n := c.Int("max-workers"); n < 0 {
 		return config{}, usageError{fmt.Errorf("--max-workers: %d is less than 0", n)}
+	}
+	if n := c.Int("max-connections"); n < 8 || n > 1000 {
+		return config{}, usageError{fmt.Errorf("--max-connections: %d is not between 8 and 1000: fan-out, claims, outcomes, webhooks and River need some each", n)}
 	}
 	if d := c.Duration("message-retention"); d != 0 && d < 24*time.Hour {
 		return config{}, usageError{fmt.Errorf("--message-retention: %v is less than a day", d)}

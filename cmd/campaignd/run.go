@@ -145,7 +145,7 @@ func newDaemon(ctx context.Context, pool *pgxpool.Pool, guard *postgres.Guard, c
 	d := &daemon{config: config, log: log, store: store}
 	d.writes, d.endWrites = context.WithCancel(context.Background())
 
-	d.sender = sender.New(d.writes, sender.Config{Store: store, Connect: connect(config.MaxWorkers), Logger: log, MaxWorkers: config.MaxWorkers})
+	d.sender = sender.New(d.writes, sender.Config{Store: store, Connect: connect(config.MaxWorkers), Fingerprint: fingerprint, Logger: log, MaxWorkers: config.MaxWorkers})
 	workers := river.NewWorkers()
 	river.AddWorker(workers, &sender.Worker{Sender: d.sender})
 	river.AddWorker(workers, &partitionWorker{store: store, log: log, retention: config.Retention})

@@ -190,6 +190,7 @@ func TestGuardNoticesAnotherServerAndAnOlderDatabase(t *testing.T) {
 	for _, test := range []struct{ name, sql, witness, want string }{
 		{"SameServer", `SELECT 1`, "", ""},
 		{"AnotherServer", `UPDATE campaign.settings SET value = '1' WHERE key = 'system_identifier'`, "", "restored on another server"},
+		{"AnotherDatabase", `UPDATE campaign.settings SET value = '1' WHERE key = 'database'`, "", "restored beside"},
 		{"AnotherTimeline", `UPDATE campaign.settings SET value = '000000FF' WHERE key = 'timeline'`, "", "timeline changed"},
 		{"OlderSnapshot", `SELECT 1`, "FFFFFF/0", "a snapshot was restored"},
 	} {

@@ -20,6 +20,7 @@ import (
 // restored.
 type identity struct {
 	System   string `json:"system_identifier"`
+	Database string `json:"database"` // its oid: another one is a dump restored beside the original
 	Timeline string `json:"timeline"`
 	LSN      string `json:"lsn"`
 }
@@ -73,10 +74,12 @@ func (g *Guard) look(ctx context.Context, conn *pgx.Conn) error {
 func identify(ctx context.Context, conn *pgx.Conn) (is, was identity, deployment string, err error) {
 	err = conn.QueryRow(ctx, `
 		SELECT c.system_identifier::text, left(pg_walfile_name(pg_current_wal_lsn()), 8), pg_current_wal_lsn()::text,
+		       (SELECT oid::text FROM pg_database WHERE datname = current_database()),
+		       COALESCE((SELECT value FROM campaign.settings WHERE key = 'database'), ''),
 		       COALESCE((SELECT value FROM campaign.settings WHERE key = 'system_identifier'), ''),
 		       COALESCE((SELECT value FROM campaign.settings WHERE key = 'timeline'), ''),
 		       (SELECT value FROM campaign.settings WHERE key = 'deployment')
-		  FROM pg_control_system() AS c`).Scan(&is.System, &is.Timeline, &is.LSN, &was.System, &was.Timeline, &deployment)
+		  FROM pg_control_system() AS c`).Scan(&is.System, &is.Timeline, &is.LSN, &is.Database, &was.Database, &was.System, &was.Timeline, &deployment)
 	return is, was, deployment, err
 }
 
@@ -109,6 +112,8 @@ func (g *Guard) suspicion(ctx context.Context, conn *pgx.Conn, is, was identity,
 	case was.System == "":
 	case was.System != is.System:
 		return "this database was restored on another server", nil
+	case was.Database != is.Database:
+		return "this database was restored beside the one it is a copy of", nil
 	case was.Timeline != is.Timeline:
 		return "the server's timeline changed: a failover or a recovery", nil
 	}
@@ -117,7 +122,7 @@ func (g *Guard) suspicion(ctx context.Context, conn *pgx.Conn, is, was identity,
 		return "", err
 	}
 	seen, ok := known[deployment]
-	if !ok || seen.System != is.System || seen.Timeline != is.Timeline {
+	if !ok || seen.System != is.System || seen.Timeline != is.Timeline || seen.Database != is.Database {
 		return "", nil // the settings above decide
 	}
 	var behind bool
@@ -145,8 +150,8 @@ func (g *Guard) record(ctx context.Context, conn *pgx.Conn, is identity, deploym
 			}
 		}
 		_, err := tx.Exec(ctx, `
-			INSERT INTO campaign.settings (key, value) VALUES ('system_identifier', $1), ('timeline', $2)
-			ON CONFLICT (key) DO UPDATE SET value = excluded.value`, is.System, is.Timeline)
+			INSERT INTO campaign.settings (key, value) VALUES ('system_identifier', $1), ('timeline', $2), ('database', $3)
+			ON CONFLICT (key) DO UPDATE SET value = excluded.value`, is.System, is.Timeline, is.Database)
 		return err
 	})
 	if err != nil {

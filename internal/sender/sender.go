@@ -55,6 +55,9 @@ type Config struct {
 	// reason why the channel is held: it must hold no key.
 	Connect func(campaign.Channel) (Provider, error)
 	Logger  *slog.Logger
+	// Fingerprint tells one key of a channel from the next, without being one: a
+	// channel whose key file was replaced is connected anew. Nil: keys never change.
+	Fingerprint func(campaign.Channel) string
 	// MaxWorkers bounds the messages of a channel that are on the wire at a time,
 	// and so the messages of unknown fate after a crash.
 	MaxWorkers int
@@ -90,7 +93,9 @@ type channel struct {
 	workers  int
 	worked   [2]int // by how many workers its two queues are, the high one second; only refresh looks at it
 	streaks  streaks
+	key      string // the fingerprint of its key
 	problem  string // why it cannot be used, when it cannot
+	heldAt   time.Time
 }
 
 type cached[T any] struct {
@@ -203,7 +208,8 @@ func (s *Sender) refresh(ctx context.Context) error {
 		s.mu.RLock()
 		known := s.channels[c.ID]
 		s.mu.RUnlock()
-		if known != nil && known.provider != nil && known.worked == queueWorkers(known.workers) && known.UpdatedAt.Equal(c.UpdatedAt) {
+		if known != nil && known.provider != nil && known.worked == queueWorkers(known.workers) && known.UpdatedAt.Equal(c.UpdatedAt) &&
+			known.key == s.fingerprint(c) {
 			continue
 		}
 		if err := s.takeUp(ctx, c, known); err != nil {
@@ -217,12 +223,15 @@ func (s *Sender) takeUp(ctx context.Context, c campaign.Channel, known *channel)
 	if known == nil {
 		known = &channel{}
 	}
-	next := &channel{Channel: c, throttle: known.throttle, workers: known.workers, worked: known.worked}
+	next := &channel{Channel: c, throttle: known.throttle, workers: known.workers, worked: known.worked, key: s.fingerprint(c), heldAt: known.heldAt}
 	provider, err := s.Connect(c)
 	if err != nil {
 		next.problem = "campaignd cannot use the channel: " + err.Error()
 		if known.problem != next.problem {
 			s.Logger.Error("a channel cannot be used", "channel_id", c.ID, "error", err)
+		}
+		if known.problem != next.problem || s.Now().Sub(known.heldAt) > holdAgainEvery {
+			next.heldAt = s.Now()
 			if err := s.Store.PutHold(ctx, campaign.Hold{Scope: campaign.HoldChannel, ScopeID: int64(c.ID), Source: sourceKey, Reason: next.problem}); err != nil {
 				return err
 			}
@@ -242,6 +251,17 @@ func (s *Sender) takeUp(ctx context.Context, c campaign.Channel, known *channel)
 	next.workers = s.workersFor(c.Rate)
 	s.set(next, known)
 	return s.addQueues(ctx, next) // what fails is tried once more with the next refresh
+}
+
+// holdAgainEvery puts the hold on an unusable channel back that somebody lifted:
+// without its key nothing can go.
+const holdAgainEvery = 10 * time.Second
+
+func (s *Sender) fingerprint(c campaign.Channel) string {
+	if s.Fingerprint == nil {
+		return ""
+	}
+	return s.Fingerprint(c)
 }
 
 // set puts a channel in its place; connections of the former one that idle are

@@ -353,3 +353,46 @@ func TestChannelWithoutAKeyIsHeldAndTakenUpLater(t *testing.T) {
 		t.Fatalf("%v, %+v", err, m.outcomes)
 	}
 }
+
+func TestChannelWithANewKeyIsConnectedAnew(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := &memory{channels: []campaign.Channel{{ID: 1, Name: "c"}}, claim: ok}
+		key, connected := "first", 0
+		s := New(context.Background(), Config{Store: m, Logger: slog.New(slog.DiscardHandler),
+			Connect: func(campaign.Channel) (Provider, error) {
+				if key == "" {
+					return nil, errors.New("the key file is gone")
+				}
+				connected++
+				return providerFunc(accept), nil
+			},
+			Fingerprint: func(campaign.Channel) string { return key }})
+		defer s.Close()
+		s.Use(&queues{})
+		refresh := func() {
+			t.Helper()
+			if err := s.refresh(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		refresh()
+		refresh()
+		key = "second"
+		refresh()
+		if connected != 2 {
+			t.Errorf("connected %d times for two keys", connected)
+		}
+		key = ""
+		refresh()
+		refresh()
+		if len(m.holds) != 1 {
+			t.Fatalf("%+v", m.holds)
+		}
+		time.Sleep(holdAgainEvery + time.Second) // somebody resumed the channel meanwhile
+		refresh()
+		if len(m.holds) != 2 {
+			t.Errorf("a channel without a key is not held again: %+v", m.holds)
+		}
+	})
+}
