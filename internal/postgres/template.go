@@ -268,9 +268,18 @@ func statusHold(t campaign.Template) campaign.Hold {
 	}
 }
 
+// unapproved are the beginnings of the reasons of holds that stem from an answer
+// which said that the template is not approved (whatsapp-facts §4.5): approval is
+// what lifts them. An answer of another kind waits for its own end.
+var unapproved = []string{"132001:%", "132007:%", "132015:%", "132016:%"}
+
+// liftTemplates lifts what the provider's word about templates held.
 func liftTemplates(ctx context.Context, tx pgx.Tx, ids []campaign.TemplateID) error {
-	_, err := tx.Exec(ctx, `DELETE FROM campaign.holds WHERE scope = 'template' AND source = $2 AND scope_id = ANY($1::bigint[])`,
-		ids, campaign.SourceTemplate)
+	_, err := tx.Exec(ctx, `
+		DELETE FROM campaign.holds
+		 WHERE scope = 'template' AND scope_id = ANY($1::bigint[])
+		   AND (source = $2 OR source = $3 AND reason LIKE ANY($4::text[]))`,
+		ids, campaign.SourceTemplate, campaign.SourceCode, unapproved)
 	return err
 }
 

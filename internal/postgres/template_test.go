@@ -182,6 +182,34 @@ func TestTemplateStatusHoldsAndLifts(t *testing.T) {
 		t.Errorf("%+v", template)
 	}
 
+	// Approval also lifts what an answer held for want of it, and nothing else.
+	for _, h := range []campaign.Hold{
+		{Source: campaign.SourceCode, Reason: "132015: template paused"},
+		{Source: campaign.SourcePerson, Reason: "132015: said somebody"},
+	} {
+		h.Scope, h.ScopeID = campaign.HoldTemplate, int64(stored().ID)
+		if err := w.PutHold(t.Context(), h); err != nil {
+			t.Fatal(err)
+		}
+	}
+	status("APPROVED", "")
+	if got := holds(t, w, plan.ID); !slices.Equal(got, []string{"template person: 132015: said somebody"}) {
+		t.Errorf("holds %q", got)
+	}
+	if _, err := w.LiftHold(t.Context(), campaign.HoldTemplate, int64(stored().ID), campaign.SourcePerson); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.PutHold(t.Context(), campaign.Hold{Scope: campaign.HoldTemplate, ScopeID: int64(stored().ID), Source: campaign.SourceCode, Reason: "131063: marketing disabled"}); err != nil {
+		t.Fatal(err)
+	}
+	status("APPROVED", "")
+	if got := holds(t, w, plan.ID); len(got) != 1 {
+		t.Errorf("approval lifted a hold that it has nothing to do with: %q", got)
+	}
+	if _, err := w.Resume(t.Context(), plan.ID); err != nil {
+		t.Fatal(err)
+	}
+
 	// The list says so too, and lifts what a webhook held.
 	paused := promo("en_US")
 	paused.Status = campaign.TemplatePaused
