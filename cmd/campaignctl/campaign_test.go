@@ -328,6 +328,47 @@ func TestSendAndTestReachTheProvider(t *testing.T) {
 		"--to", "+491703330000", "-p", "body.1=x", "-p", "body.2=y", "-p", "button.0=z", "--quiet")
 }
 
+// A script that repeats what was "not sent" must not reach the person twice.
+func TestWhatSendRefusedIsNotSentLater(t *testing.T) {
+	t.Parallel()
+
+	w := newWorld(t)
+	w.want(0, "channel", "pause", "sales", "--reason", "billing is looked at")
+	send := []string{"send", "--channel", "sales", "--template", "hello", "--language", "en_US", "--to", "+491701110000"}
+	wantError(t, w.session, 7, "not sent: billing is looked at", "campaignctl channel show sales", append(send, "--quiet")...)
+	got := decode[sentView](t, w.want(7, append(send, "--json")...))
+	if got.State != campaign.MessageCancelled {
+		t.Errorf("refused: %+v", got)
+	}
+	w.want(0, "channel", "resume", "sales")
+	s := w.store()
+	ch, err := s.Channel(t.Context(), "sales")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := s.FanOut(t.Context(), ch.ID, 100, 100); err != nil || n != 0 {
+		t.Errorf("a daemon takes up %d messages that were not sent, %v", n, err)
+	}
+	w.want(0, send...)
+	w.want(0, "campaign", "verify")
+}
+
+func TestWhatSendCouldNotDeliverIsNotSentLater(t *testing.T) {
+	t.Parallel()
+
+	w := newWorld(t)
+	w.want(0, "channel", "add", "dead", "--phone", "+4930123457", "--base-url", w.provider,
+		"--key-ref", "env:D360_KEY", "--webhook-secret-ref", "env:WEBHOOK_SECRET", "--rate", "50")
+	w.want(0, "template", "sync", "dead")
+	if _, err := w.store().Pool().Exec(t.Context(), `UPDATE campaign.channels SET base_url = 'http://127.0.0.1:1' WHERE name = 'dead'`); err != nil {
+		t.Fatal(err)
+	}
+	got := decode[sentView](t, w.want(1, "send", "--channel", "dead", "--template", "hello", "--language", "en_US", "--to", "+491701110000", "--json"))
+	if got.State != campaign.MessageCancelled {
+		t.Errorf("not reached: %+v", got)
+	}
+}
+
 func TestSendDryRunPrintsTheRequest(t *testing.T) {
 	t.Parallel()
 

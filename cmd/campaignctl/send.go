@@ -30,9 +30,9 @@ func sendCommand(p *program) *cli.Command {
 			`Sends a template to one person and prints what the provider answered. The call is
 made from here, with the channel's key resolved here; the message is recorded, so
 that its webhooks are understood and "message show" tells what became of it.`,
-			`Holds, opt-outs and the pause of US marketing count here, too (exit code 7). What
-the provider refuses is exit code 1; so is a lost answer: look at the message
-before sending again.`,
+			`Holds, opt-outs and the pause of US marketing count here, too (exit code 7): then
+the message is not sent, also not later. What the provider refuses is exit code 1;
+so is a lost answer: look at the message before sending again.`,
 			examples(
 				`send --channel sales-eu --template welcome --language en_US \
               --to +491701234567 -p body.1=Ann`,
@@ -161,7 +161,14 @@ func (p *program) direct(c *cli.Context, s *postgres.Store, ch campaign.Channel,
 	if err != nil {
 		return err
 	}
-	answer, err := post(c.Context, s, client, turn, t, to, parameters)
+	// From here on Ctrl-C must not leave a message in doubt.
+	ctx := context.WithoutCancel(c.Context)
+	answer, err := post(ctx, s, client, turn, t, to, parameters)
+	// What was not sent now is not sent later either: whoever hears "not sent" may
+	// ask again. It changes nothing where the message is with the provider.
+	if undo := s.Withdraw(ctx, turn); undo != nil && err == nil {
+		err = fmt.Errorf("%w; it may still be sent within a minute", undo)
+	}
 	if err != nil {
 		return err
 	}
@@ -243,8 +250,6 @@ func (p *program) dryRun(ch campaign.Channel, t *campaign.Template, to phone.Num
 func post(ctx context.Context, s *postgres.Store, client *dialog360.Client, turn campaign.Turn, t *campaign.Template, to phone.Number, parameters campaign.Parameters) (campaign.Answer, error) {
 	rand.Read(turn.Claim[:])
 	validity := campaign.NewValidity(time.Now(), claimLife, time.Now)
-	// From here on Ctrl-C must not leave a message in doubt.
-	ctx = context.WithoutCancel(ctx)
 	claimed, err := s.Claim(ctx, []campaign.Turn{turn})
 	if err != nil || !claimed[0].OK {
 		return campaign.Answer{}, err
@@ -282,7 +287,11 @@ func (p *program) tellAnswer(c *cli.Context, s *postgres.Store, turn campaign.Tu
 	case campaign.AnswerAccepted, campaign.AnswerHeld:
 		return nil
 	case "":
-		return notClaimed(m)
+		holds, err := s.ChannelHolds(context.WithoutCancel(c.Context), turn.Channel)
+		if err != nil {
+			return err
+		}
+		return notClaimed(m, holds)
 	case campaign.AnswerFailed:
 		title := strings.TrimSpace(answer.Failure.Code + " " + answer.Failure.Title)
 		if answer.Failure.Details != "" {
@@ -298,13 +307,16 @@ func (p *program) tellAnswer(c *cli.Context, s *postgres.Store, turn campaign.Tu
 }
 
 // notClaimed says what stood against a message.
-func notClaimed(m campaign.MessageInfo) error {
-	switch why := skipTexts[m.Reason]; {
-	case m.State == campaign.Skipped:
-		return campaign.ErrGuard.With("not sent: "+why, "")
-	case m.State == campaign.Pending || m.State == campaign.Deferred:
-		return campaign.ErrGuard.With("not sent: the channel, its account or the template is held; within a minute it may still go",
-			"campaignctl channel show "+m.Channel+" says why")
+func notClaimed(m campaign.MessageInfo, holds []campaign.Hold) error {
+	switch m.State {
+	case campaign.Skipped:
+		return campaign.ErrGuard.With("not sent: "+skipText(m.Reason), "")
+	case campaign.MessageCancelled:
+		if len(holds) > 0 {
+			return campaign.ErrGuard.With("not sent: "+holds[0].Reason, "campaignctl channel show "+m.Channel+" tells what lifts it; then send again")
+		}
+		return campaign.ErrGuard.With("not sent: template "+m.Template+" is held", "campaignctl template sync "+m.Channel+" asks the provider again")
 	}
-	return campaign.ErrGuard.With("not sent: the message is "+string(m.State), "")
+	return campaign.ErrProvider.With(fmt.Sprintf("a daemon took message %d over: it is %s", m.ID, m.State),
+		fmt.Sprintf("do not send it again: campaignctl message show %d", m.ID))
 }

@@ -292,6 +292,25 @@ func (s *Store) Direct(ctx context.Context, channel campaign.ChannelID, template
 	return turn, nil
 }
 
+// Withdraw ends what Direct stored and nobody claimed, for good: a script that is
+// told "not sent" and asks again must not reach the person twice. A message that
+// was refused before and waits to be tried again ends failed. One that somebody
+// claimed meanwhile is left alone; its row tells.
+func (s *Store) Withdraw(ctx context.Context, turn campaign.Turn) error {
+	t := transition{ids: []campaign.MessageID{turn.Message}, campaigns: []campaign.ID{turn.Campaign}, channels: []campaign.ChannelID{turn.Channel},
+		decide: func(m *lockedMessage, c campaign.Circumstances) {
+			if m.CampaignID != 0 {
+				return // a campaign's messages end with the campaign
+			}
+			c.Campaign = campaign.Cancelled
+			m.Message.Cancel(c)
+		}}
+	if _, err := s.run(ctx, t); err != nil {
+		return fmt.Errorf("withdraw message %d: %w", turn.Message, err)
+	}
+	return nil
+}
+
 func collect[T any](rows pgx.Rows, err error) ([]T, error) {
 	if err != nil {
 		return nil, err

@@ -303,3 +303,76 @@ func TestStoreAStaleJobDoesNothing(t *testing.T) {
 		t.Fatalf("a rescued job whose first run is under way: %+v, %v", claimed, err)
 	}
 }
+
+func TestWithdrawEndsWhatNobodyClaimed(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, 1)
+	ctx := t.Context()
+	direct := func() campaign.Turn {
+		t.Helper()
+		turn, err := f.Direct(ctx, f.channel, f.template, 0, "+491510000001", []byte(`{}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		rand.Read(turn.Claim[:])
+		return turn
+	}
+	state := func(turn campaign.Turn) campaign.MessageState {
+		t.Helper()
+		m, err := f.Message(ctx, turn.Message)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m.State
+	}
+	claim := func(turn campaign.Turn, want bool) {
+		t.Helper()
+		claimed, err := f.Claim(ctx, []campaign.Turn{turn})
+		if err != nil || claimed[0].OK != want {
+			t.Fatalf("claim: %+v, %v; want %t", claimed, err, want)
+		}
+	}
+	withdraw := func(turn campaign.Turn, want campaign.MessageState) {
+		t.Helper()
+		if err := f.Withdraw(ctx, turn); err != nil {
+			t.Fatal(err)
+		}
+		if is := state(turn); is != want {
+			t.Errorf("withdrawn: %s, want %s", is, want)
+		}
+	}
+	queued := direct()
+	withdraw(queued, campaign.MessageCancelled)
+	claim(queued, false)
+
+	sending := direct()
+	claim(sending, true)
+	withdraw(sending, campaign.Sending)
+
+	refused := direct()
+	claim(refused, true)
+	later := campaign.Failure{Code: "130429", Class: campaign.RetryClass, Retry: campaign.Retry{First: time.Second, Factor: 1, Attempts: 5}}
+	if err := f.Record(ctx, []campaign.Outcome{{Turn: refused, Answer: campaign.Answer{Kind: campaign.AnswerFailed, Failure: later}}}); err != nil {
+		t.Fatal(err)
+	}
+	if is := state(refused); is != campaign.Deferred {
+		t.Fatalf("refused for now: %s", is)
+	}
+	withdraw(refused, campaign.Failed)
+
+	if err := f.PauseChannel(ctx, f.channel, "billing"); err != nil {
+		t.Fatal(err)
+	}
+	held := direct()
+	claim(held, false)
+	if is := state(held); is != campaign.Pending {
+		t.Fatalf("held: %s", is)
+	}
+	withdraw(held, campaign.MessageCancelled)
+
+	// A campaign's message is not ended by this.
+	withdraw(campaign.Turn{Message: f.first, Attempt: 1, Campaign: f.campaign, Channel: f.channel}, campaign.Pending)
+	if findings, err := f.Verify(ctx, 0, nil); err != nil || len(findings) != 0 {
+		t.Errorf("verify: %v, %v", findings, err)
+	}
+}
