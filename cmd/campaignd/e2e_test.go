@@ -382,7 +382,7 @@ func TestSuspendedDaemonPostsNothingOld(t *testing.T) {
 	}
 	w.listen = freeAddr(t)
 	w.daemon("--max-workers", "50")
-	time.Sleep(75 * time.Second)
+	time.Sleep(2 * time.Minute)
 	if err := d.Process.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
@@ -407,7 +407,7 @@ func TestOutcomesWaitForTheDatabase(t *testing.T) {
 	if _, err := conn.Exec(t.Context(), `BEGIN; LOCK TABLE campaign.messages IN ACCESS EXCLUSIVE MODE`); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(70 * time.Second) // rescued meanwhile, and older than a stale claim
+	time.Sleep(2 * time.Minute) // rescued meanwhile, and older than a stale claim
 	if _, err := conn.Exec(t.Context(), `COMMIT`); err != nil {
 		t.Fatal(err)
 	}
@@ -417,4 +417,37 @@ func TestOutcomesWaitForTheDatabase(t *testing.T) {
 	}
 	w.until("everything read", func(s campaign.Status) bool { return s.Counts[campaign.Read] == 3000 })
 	w.adds(4000)
+}
+
+// A second signal ends the daemon at once: what was on the wire is unknown until
+// the provider reports it, and everything else goes on.
+func TestHardStopLosesNobody(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "--profile", "clean", "--latency", "3s")
+	w.audience(400)
+	const workers = 40
+	d := w.daemon("--max-workers", fmt.Sprint(workers))
+	w.ctl(0, "campaign", "launch", "-f", "spring.yaml", "--yes")
+	w.until("something on the wire", func(s campaign.Status) bool { return s.Counts[campaign.Sending] > 20 })
+	begun := time.Now()
+	for range 2 {
+		if err := d.Process.Signal(syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(300 * time.Millisecond)
+	}
+	err := <-d.done
+	d.done <- err
+	if took := time.Since(begun); err == nil || took > 2*time.Second {
+		t.Errorf("the second signal ended it with %v after %v", err, took)
+	}
+	w.daemon("--max-workers", fmt.Sprint(workers))
+	s := w.until("completed after the hard stop", func(s campaign.Status) bool { return s.State == campaign.Completed })
+	if n := s.Counts[campaign.Unknown]; n > workers {
+		t.Errorf("%d unknown after the stop of %d workers", n, workers)
+	}
+	w.until("everything reported", func(s campaign.Status) bool {
+		return s.Counts[campaign.Accepted]+s.Counts[campaign.Sent]+s.Counts[campaign.Delivered] == 0
+	})
+	w.adds(400)
 }
