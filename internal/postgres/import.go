@@ -46,7 +46,9 @@ type ImportOptions struct {
 // ImportContacts stores contacts by their number and puts them on a list. It
 // works in chunks, each a transaction: what was stored stays when a later row is
 // an error, and the same file imported again goes on where it stopped. Importing
-// the same rows twice changes nothing.
+// the same rows twice changes nothing: of a number that comes twice within a
+// chunk only the last row's effect counts. Across chunks it is written in turn,
+// with the same end.
 //
 // Attributes merge, the new value wins. An empty language, time zone or opt-in
 // never erases one that is there, and no opt-in of a file takes back an opt-out:
@@ -110,12 +112,12 @@ type importRows struct {
 	rows    []campaign.ContactRow
 	index   map[string]int // by phone
 	read    int64
-	changed int64 // repeated numbers whose later row said something else
+	changed map[string]int64 // by phone: repeated rows that said something else than the row before
 	columns map[string]bool
 }
 
 func newImportChunk() *importRows {
-	return &importRows{index: make(map[string]int, importChunk), columns: map[string]bool{}}
+	return &importRows{index: make(map[string]int, importChunk), changed: map[string]int64{}, columns: map[string]bool{}}
 }
 
 // add merges a row into the chunk as the database would merge it.
@@ -149,7 +151,7 @@ func (c *importRows) add(row campaign.ContactRow) {
 	}
 	is.OptInSource = orElse(row.OptInSource, was.OptInSource)
 	if !sameRow(was, is) {
-		c.changed++
+		c.changed[row.Phone]++
 	}
 	c.rows[i] = is
 }
@@ -184,8 +186,8 @@ func (im *contactImport) flush(ctx context.Context, chunk *importRows) error {
 		if err == nil {
 			im.result.Rows += chunk.read
 			im.result.Created += created
-			im.result.Updated += updated + chunk.changed
-			im.result.Unchanged += chunk.read - created - updated - chunk.changed
+			im.result.Updated += updated
+			im.result.Unchanged += chunk.read - created - updated
 			return nil
 		}
 		if !again(err) || try == importTries {
@@ -221,7 +223,11 @@ func (im *contactImport) once(ctx context.Context, chunk *importRows) (created, 
 			if tag, err = tx.Exec(ctx, importUpdateSQL, pgx.StrictNamedArgs{"source": source}); err != nil {
 				return err
 			}
-			updated = tag.RowsAffected()
+			repeated, err := chunk.repeats(ctx, tx)
+			if err != nil {
+				return err
+			}
+			updated = tag.RowsAffected() + repeated
 			if im.list == 0 {
 				return nil
 			}
@@ -233,6 +239,23 @@ func (im *contactImport) once(ctx context.Context, chunk *importRows) (created, 
 		})
 	})
 	return created, updated, err
+}
+
+// repeats counts the rows that a later row of the same number overrode, as far as
+// the contact was written at all: where the last row says what is stored already,
+// nothing was updated. The rows that this transaction wrote carry its number.
+func (c *importRows) repeats(ctx context.Context, tx pgx.Tx) (int64, error) {
+	if len(c.changed) == 0 {
+		return 0, nil
+	}
+	written, err := collect[string](tx.Query(ctx, `
+		SELECT phone FROM campaign.contacts WHERE phone = ANY($1::text[]) AND xmin = pg_current_xact_id()::xid`,
+		slices.Sorted(maps.Keys(c.changed))))
+	n := int64(0)
+	for _, phone := range written {
+		n += c.changed[phone]
+	}
+	return n, err
 }
 
 func importColumns(r campaign.ContactRow) ([]any, error) {

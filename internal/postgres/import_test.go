@@ -171,6 +171,25 @@ func TestImportCountsEveryRowOnce(t *testing.T) {
 	}
 }
 
+func TestARepeatedNumberIsNoUpdateWhereTheEndIsStored(t *testing.T) {
+	t.Parallel()
+	store, pool := audienceStore(t)
+	rows := func(last string) iter.Seq2[campaign.ContactRow, error] {
+		return rowsOf(contactRow(1, map[string]string{"a": "1"}), contactRow(2, map[string]string{"a": "1"}), contactRow(1, map[string]string{"a": last}))
+	}
+	mustImport(t, store, postgres.ImportOptions{List: "l"}, rows("2"))
+	before := versions(t, pool)
+	if got, want := mustImport(t, store, postgres.ImportOptions{List: "l"}, rows("2")), (campaign.ImportResult{Rows: 3, Unchanged: 3}); got != want {
+		t.Errorf("the same rows again: %+v, want %+v", got, want)
+	}
+	if versions(t, pool) != before {
+		t.Error("the second import wrote rows")
+	}
+	if got, want := mustImport(t, store, postgres.ImportOptions{List: "l"}, rows("3")), (campaign.ImportResult{Rows: 3, Updated: 2, Unchanged: 1}); got != want {
+		t.Errorf("another end: %+v, want %+v", got, want)
+	}
+}
+
 func TestImportKeepsWhatCameBeforeAnError(t *testing.T) {
 	t.Parallel()
 	store, _ := audienceStore(t)
