@@ -59,6 +59,11 @@ func TestBadInput(t *testing.T) {
 		{"a slot that is none", []string{"send", "--channel", "sales", "--template", "hello", "--language", "en_US", "--to", "+491701234567", "-p", "body.1=x"}, 2, "body.1", "template show hello"},
 		{"a parameter without a slot", []string{"send", "--channel", "sales", "--template", "hello", "--language", "en_US", "--to", "+491701234567", "-p", "x"}, 2, `-p "x" is not SLOT=VALUE`, ""},
 		{"a column without a contact", []string{"send", "--channel", "sales", "--template", "hello", "--language", "en_US", "--to", "+491701234567", "-p", "body.1=column:x"}, 2, "no contact to take it from", ""},
+		{"a sender without its country", []string{"channel", "add", "x", "--phone", "123", "--base-url", "http://127.0.0.1:1", "--key-ref", "env:K", "--webhook-secret-ref", "env:S", "--rate", "1"}, 2, "--phone: write it with + and the country's calling code", "+4930123456"},
+		{"no decision", []string{"campaign", "resolve", "1"}, 2, "give one of them: --resend or --fail", "--resend posts once more, --fail gives up"},
+		{"both decisions", []string{"message", "resolve", "1", "--resend", "--fail"}, 2, "give one of them: --resend or --fail", "--resend posts once more, --fail gives up"},
+		{"a flag of no command", []string{"campaign", "status", "1", "--foo"}, 2, `"campaign status" has no flag --foo`, "see: campaignctl campaign status --help"},
+		{"a header without its image", []string{"campaign", "plan", "-f", w.write("image.yaml", replaced(campaignFile, "spring_sale", "promo_image", "  body.2: {column: voucher}\n  button.0: {column: voucher}\n", ""))}, 2, "no value is given for header", "header: {image: {link: …}}"},
 		{"marketing to the US", []string{"send", "--channel", "sales", "--template", "spring_sale", "--language", "en_US", "--to", "+12125550100", "-p", "body.1=x", "-p", "body.2=y", "-p", "button.0=z"}, 7, "US numbers", ""},
 	}
 	for _, c := range cases {
@@ -101,6 +106,17 @@ func wantError(t *testing.T, s *session, code int, message, hint string, args ..
 	}
 }
 
+// A file of an export that found nobody is no mistake, and worth a word.
+func TestAFileWithoutRows(t *testing.T) {
+	t.Parallel()
+
+	w := emptyWorld(t)
+	got := w.want(0, "contact", "import", w.write("empty.csv", "phone,first_name\n"), "--list", "vips", "--quiet")
+	if !strings.Contains(got.stderr, "warning: ") || !strings.Contains(got.stderr, "empty.csv has a header and no rows") {
+		t.Errorf("stderr: %s", got.stderr)
+	}
+}
+
 func TestDatabasesThatCannotBeUsed(t *testing.T) {
 	t.Parallel()
 
@@ -112,7 +128,7 @@ func TestDatabasesThatCannotBeUsed(t *testing.T) {
 	t.Run("NobodyAnswers", func(t *testing.T) {
 		t.Parallel()
 
-		wantError(t, newSession(t), 1, "the database at 127.0.0.1:1 does not answer", "is it running?",
+		wantError(t, newSession(t), 1, "the database at 127.0.0.1:1 does not answer", "is it running? --database-url says where",
 			"campaign", "list", "--database-url", "postgres://ann:secret@127.0.0.1:1/x")
 	})
 	t.Run("NotAURL", func(t *testing.T) {
@@ -140,7 +156,7 @@ func TestDatabasesThatCannotBeUsed(t *testing.T) {
 		if _, err := w.store().Pool().Exec(context.Background(), `DELETE FROM campaign.migrations WHERE version = (SELECT max(version) FROM campaign.migrations)`); err != nil {
 			t.Fatal(err)
 		}
-		wantError(t, w.session, 1, "schema lacks 1 migrations", "campaignctl migrate", "campaign", "list")
+		wantError(t, w.session, 1, "the database schema lacks migration 0", "campaignctl migrate", "campaign", "list")
 	})
 }
 

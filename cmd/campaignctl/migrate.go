@@ -30,7 +30,7 @@ is used, and made the first time.`,
 
 type migrated struct {
 	DryRun     bool                 `json:"dry_run"`
-	Version    int                  `json:"version"` // what this program needs
+	Version    int                  `json:"version"` // of the database, after the migrations that ran
 	Migrations []postgres.Migration `json:"migrations"`
 }
 
@@ -45,7 +45,11 @@ func (p *program) migrate(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	value := migrated{DryRun: dryRun, Version: postgres.Version(), Migrations: append([]postgres.Migration{}, done...)}
+	version, err := postgres.SchemaVersion(c.Context, pool)
+	if err != nil {
+		return err
+	}
+	value := migrated{DryRun: dryRun, Version: version, Migrations: append([]postgres.Migration{}, done...)}
 	return p.result(c, value, func(w io.Writer) error {
 		for _, m := range done {
 			verb := map[bool]string{true: "would run", false: "ran"}[dryRun]
@@ -56,7 +60,10 @@ func (p *program) migrate(c *cli.Context) error {
 			fmt.Fprintf(w, "%s %04d_%s\n", verb, m.Version, m.Name)
 		}
 		if len(done) == 0 {
-			fmt.Fprintf(w, "the schema is at version %d, nothing to do\n", value.Version)
+			fmt.Fprintf(w, "the schema is at version %d, nothing to do\n", version)
+			if version > postgres.Version() {
+				p.note("a newer program made that schema; this one knows version %d and works with it", postgres.Version())
+			}
 		}
 		return nil
 	})

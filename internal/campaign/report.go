@@ -24,6 +24,8 @@ type Status struct {
 	StartedAt  *time.Time             `json:"started_at"`
 	FinishedAt *time.Time             `json:"finished_at"`
 
+	Key     string `json:"-"`
+	Channel string `json:"-"` // by name: where its holds are lifted
 	// Paced: the provider holds messages for quality assessment and has released
 	// none yet, so the campaign goes at 1/s.
 	Paced bool `json:"-"`

@@ -27,7 +27,7 @@ func (s *Store) Launch(ctx context.Context, id campaign.ID) (campaign.State, boo
 		}
 		switch state {
 		case campaign.Cancelled:
-			return campaign.ErrState.With(fmt.Sprintf("campaign %d is cancelled", id), "plan it anew under another key")
+			return campaign.ErrState.With("it is cancelled", "plan it anew under another key")
 		case campaign.Draft:
 		default:
 			return nil
@@ -83,7 +83,7 @@ func (s *Store) Pause(ctx context.Context, id campaign.ID, reason string) error 
 			return err
 		}
 		if !state.Open() {
-			return campaign.ErrState.With(fmt.Sprintf("campaign %d is %s", id, state), "only a campaign that is not over can be paused")
+			return campaign.ErrState.With("it is "+string(state), "only a campaign that is not over can be paused")
 		}
 		return putHold(ctx, tx, campaign.Hold{Scope: campaign.HoldCampaign, ScopeID: int64(id), Source: campaign.SourcePerson, Reason: reason})
 	})
@@ -108,7 +108,7 @@ func (s *Store) Resume(ctx context.Context, id campaign.ID) ([]campaign.Hold, er
 			return err
 		}
 		if !state.Open() {
-			return campaign.ErrState.With(fmt.Sprintf("campaign %d is %s", id, state), "")
+			return campaign.ErrState.With("it is "+string(state), "")
 		}
 		if _, err := tx.Exec(ctx, campaignResumeSQL, pgx.StrictNamedArgs{"campaign": id}); err != nil {
 			return err
@@ -138,7 +138,7 @@ func (s *Store) Cancel(ctx context.Context, id campaign.ID) error {
 		case campaign.Cancelled:
 			return nil
 		case campaign.Completed:
-			return campaign.ErrState.With(fmt.Sprintf("campaign %d is completed", id), "there is nothing left to cancel")
+			return campaign.ErrState.With("it is completed", "there is nothing left to cancel")
 		}
 		_, err := tx.Exec(ctx, `UPDATE campaign.campaigns SET state = 'cancelled', finished_at = clock_timestamp() WHERE id = $1`, id)
 		return err

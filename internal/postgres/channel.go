@@ -147,11 +147,16 @@ func (s *Store) ChannelWebhook(ctx context.Context, id campaign.ChannelID) (stri
 
 // notFound says which things there are, and which was probably meant.
 func notFound(kind, name string, there []string, hint string) error {
-	message := fmt.Sprintf("no %s %q", kind, name)
+	return noneOf(fmt.Sprintf("no %s %q", kind, name), there, campaign.Closest(name, there), hint)
+}
+
+// noneOf lists what there is, and what was probably meant; hint is for when there
+// is nothing.
+func noneOf(message string, there []string, meant, hint string) error {
 	if len(there) == 0 {
 		return campaign.ErrNotFound.With(fmt.Sprintf("%s; there are none", message), hint)
 	}
-	if meant := campaign.Closest(name, there); meant != "" {
+	if meant != "" {
 		hint = fmt.Sprintf("did you mean %q?", meant)
 	} else {
 		hint = ""

@@ -25,6 +25,14 @@ type Migration struct {
 	sql     string
 }
 
+// String names the step.
+func (m Migration) String() string {
+	if m.Version == 0 {
+		return "River's tables"
+	}
+	return fmt.Sprintf("migration %04d_%s", m.Version, m.Name)
+}
+
 // Version is the newest migration this program knows; an older schema is
 // refused, a newer one works (migrations work with the code before them).
 func Version() int {
@@ -119,7 +127,7 @@ func Migrate(ctx context.Context, pool *pgxpool.Pool, dryRun bool) ([]Migration,
 func pending(ctx context.Context, conn *pgx.Conn) ([]Migration, error) {
 	var exists bool
 	if err := conn.QueryRow(ctx, `SELECT to_regclass('campaign.migrations') IS NOT NULL`).Scan(&exists); err != nil {
-		return nil, fmt.Errorf("look for the schema: %w", err)
+		return nil, fmt.Errorf("look for the schema: %w", translate(err))
 	}
 	done := map[int]bool{}
 	if exists {
@@ -138,7 +146,7 @@ func pending(ctx context.Context, conn *pgx.Conn) ([]Migration, error) {
 	var todo []Migration
 	var river bool
 	if err := conn.QueryRow(ctx, `SELECT to_regclass($1) IS NOT NULL`, queue.Schema+".river_job").Scan(&river); err != nil {
-		return nil, fmt.Errorf("look for River's schema: %w", err)
+		return nil, fmt.Errorf("look for River's schema: %w", translate(err))
 	}
 	if !river {
 		todo = append(todo, Migration{Name: "river"})
@@ -149,6 +157,26 @@ func pending(ctx context.Context, conn *pgx.Conn) ([]Migration, error) {
 		}
 	}
 	return todo, nil
+}
+
+// SchemaVersion gives the newest migration that a database has had, 0 before the
+// first: a newer program may have brought it further than this one knows.
+func SchemaVersion(ctx context.Context, pool *pgxpool.Pool) (int, error) {
+	var exists bool
+	if err := pool.QueryRow(ctx, `SELECT to_regclass('campaign.migrations') IS NOT NULL`).Scan(&exists); err != nil || !exists {
+		return 0, wrap("look for the schema", err)
+	}
+	version := 0
+	err := pool.QueryRow(ctx, `SELECT COALESCE(max(version), 0) FROM campaign.migrations`).Scan(&version)
+	return version, wrap("read the schema's version", err)
+}
+
+// wrap says what was being done when an error came, if one came.
+func wrap(what string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", what, translate(err))
 }
 
 // checkSchema returns ErrSchema when the database is not migrated far enough.
@@ -163,8 +191,11 @@ func checkSchema(ctx context.Context, pool *pgxpool.Pool) error {
 		return err
 	}
 	if len(todo) > 0 {
-		return campaign.ErrSchema.With(fmt.Sprintf("the database schema lacks %d migrations, the first is %04d_%s", len(todo), todo[0].Version, todo[0].Name),
-			"run: campaignctl migrate")
+		lacks := todo[0].String()
+		if more := len(todo) - 1; more > 0 {
+			lacks = fmt.Sprintf("%d migrations, the first is %s", len(todo), lacks)
+		}
+		return campaign.ErrSchema.With("the database schema lacks "+lacks, "run: campaignctl migrate")
 	}
 	return nil
 }

@@ -133,7 +133,7 @@ func translate(err error) error {
 	}
 	switch pg.Code {
 	case "42501":
-		return campaign.ErrForbidden.With(pg.Message, "the database role lacks this grant")
+		return campaign.ErrForbidden.With(pg.Message, "the database role lacks a grant: use the role that ran campaignctl migrate, or let that role grant it")
 	case "3F000", "42P01", "42703":
 		return campaign.ErrSchema.With("the database schema is not this program's: "+pg.Message, "run: campaignctl migrate")
 	}

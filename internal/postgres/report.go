@@ -54,11 +54,38 @@ func (s *Store) Campaign(ctx context.Context, ref string) (campaign.Campaign, er
 		return campaign.Campaign{}, campaign.ErrInvalid.With(
 			fmt.Sprintf("%d campaigns are called %q, the newest first: %s", len(found), ref, strings.Join(keys, ", ")), "give the number")
 	}
-	names, err := collect[string](s.pool.Query(ctx, `SELECT name FROM campaign.campaigns GROUP BY name ORDER BY max(id) DESC LIMIT 200`))
+	there, err := collectStructs[named](s.pool.Query(ctx, `SELECT id, name, key FROM campaign.campaigns ORDER BY id DESC LIMIT 200`))
 	if err != nil {
 		return campaign.Campaign{}, fmt.Errorf("list the campaigns: %w", translate(err))
 	}
-	return campaign.Campaign{}, notFound("campaign", ref, names, "campaignctl campaign plan -f FILE makes one")
+	return campaign.Campaign{}, noCampaign(ref, there)
+}
+
+// named is a campaign as people call it.
+type named struct {
+	ID   campaign.ID
+	Name string
+	Key  string
+}
+
+func (n named) String() string {
+	if n.Key == "" {
+		return fmt.Sprintf("%d %s", n.ID, n.Name)
+	}
+	return fmt.Sprintf("%d %s (key %q)", n.ID, n.Name, n.Key)
+}
+
+// noCampaign says which campaigns there are, the newest first.
+func noCampaign(ref string, there []named) error {
+	names, listed := make([]string, len(there)), make([]string, len(there))
+	for i, n := range there {
+		names[i], listed[i] = n.Name, n.String()
+	}
+	what, meant := fmt.Sprintf("no campaign %q", ref), campaign.Closest(ref, names)
+	if _, err := strconv.ParseInt(ref, 10, 64); err == nil {
+		what, meant = "no campaign "+ref, ""
+	}
+	return noneOf(what, listed, meant, "campaignctl campaign plan -f FILE makes one")
 }
 
 // CampaignFilter chooses campaigns for a list; empty fields choose all.
@@ -157,6 +184,9 @@ func (s *Store) status(ctx context.Context, id campaign.ID) (campaign.Status, st
 		if st.Holds, err = campaignHolds(ctx, tx, id); err != nil {
 			return err
 		}
+		if !c.state.Open() {
+			st.Holds = nil // what stands on its channel holds others
+		}
 		st.Holds = append([]campaign.Hold{}, st.Holds...)
 
 		rows, err := tx.Query(ctx, `SELECT state, detail, n FROM campaign.message_totals WHERE campaign_id = $1`, id)
@@ -198,6 +228,7 @@ func (s *Store) status(ctx context.Context, id campaign.ID) (campaign.Status, st
 		return campaign.Status{}, c, translate(err)
 	}
 	st.State = c.state.Shown(len(st.Holds) > 0)
+	st.Key, st.Channel = c.key, c.channel
 	st.Explain(c.state, c.starts, pending, deferred, due, c.now)
 	return st, c, nil
 }

@@ -289,7 +289,7 @@ func TestCampaignNotFoundSaysWhatIsClose(t *testing.T) {
 	w.people(t)
 	w.mustPlan(t)
 	for _, ref := range []string{"sprng", "12345", "sp\x00ring2"} {
-		if _, err := w.Campaign(t.Context(), ref); !errors.Is(err, campaign.ErrNotFound) || !strings.Contains(err.Error(), "there are: spring") {
+		if _, err := w.Campaign(t.Context(), ref); !errors.Is(err, campaign.ErrNotFound) || !strings.Contains(err.Error(), "there are: 1 spring") {
 			t.Errorf("%q: error %v", ref, err)
 		}
 	}
