@@ -190,7 +190,7 @@ func (p *Planner) checkTemplate(t *planTemplate) error {
 	}
 	if len(missing) > 0 {
 		return campaign.ErrInvalid.With(fmt.Sprintf("%s has %s; no value is given for %s", named, count(len(t.Slots), "parameter"), strings.Join(missing, ", ")),
-			fmt.Sprintf("add under parameters: %s: {column: …} or a constant", missing[0]))
+			fmt.Sprintf("add under parameters: %s: %s", missing[0], sourceFor(t.Slots, missing[0])))
 	}
 	for _, key := range slices.Sorted(maps.Keys(p.spec.Parameters)) {
 		if slices.Contains(keys, key) {
@@ -212,6 +212,18 @@ func (p *Planner) checkTemplate(t *planTemplate) error {
 		}
 	}
 	return nil
+}
+
+// sourceFor shows what a campaign file may give for a slot.
+func sourceFor(slots []campaign.Slot, key string) string {
+	i := slices.IndexFunc(slots, func(s campaign.Slot) bool { return s.Key == key })
+	switch kind := slots[i].Kind; {
+	case takesMedium(kind):
+		return fmt.Sprintf("{%s: {link: …}}, {%s: {file: …}} or {%s: {column: …}}", kind, kind, kind)
+	case kind == campaign.SlotLocation:
+		return "{location: {latitude: …, longitude: …}}"
+	}
+	return "{column: …} or a constant"
 }
 
 func takesMedium(kind campaign.SlotKind) bool { return slices.Contains(mediaKinds, string(kind)) }
