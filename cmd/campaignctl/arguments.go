@@ -229,8 +229,11 @@ func (r *reader) unknownFlag(written, name string) error {
 		flags, commands = append(flags, c.Flags...), c.Subcommands
 	}
 	flags = append(flags, allBelow(commands)...)
-	of := strings.TrimSpace("campaignctl " + pathName(r.call.path))
-	hint := "see: " + of + " --help"
+	of := strconv.Quote(pathName(r.call.path))
+	if len(r.call.path) == 0 {
+		of = "campaignctl"
+	}
+	hint := "see: " + strings.TrimSpace("campaignctl "+pathName(r.call.path)) + " --help"
 	names := []string{"help"}
 	for _, f := range flags {
 		names = append(names, f.Names()...)

@@ -5,9 +5,11 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -127,6 +129,10 @@ func TestWaitEndsByHowTheCampaignDid(t *testing.T) {
 
 		w := launch(t)
 		w.work("spring", accepted)
+		got := w.want(0, "campaign", "launch", "spring", "--wait", "--timeout", "20s")
+		if !strings.HasSuffix(got.stdout, "campaign 1 spring is completed: 2 of 2 handed over\n") {
+			t.Errorf("the end is not told: %s", got.stdout)
+		}
 		if got := w.want(0, "campaign", "launch", "spring", "--wait", "--timeout", "20s", "--quiet"); got.stdout+got.stderr != "" {
 			t.Errorf("a quiet launch prints %q and %q", got.stdout, got.stderr)
 		}
@@ -196,6 +202,80 @@ func TestPauseResumeAndCancel(t *testing.T) {
 	}
 	w.want(0, "campaign", "cancel", "spring") // again does no harm, and asks nothing
 	w.want(5, "campaign", "pause", "spring")
+}
+
+func TestWebhookAddressMustEndWithTheChannel(t *testing.T) {
+	t.Parallel()
+
+	w := newWorld(t)
+	for _, path := range []string{"/webhooks/other", "/webhooks/sales/", "/", ""} {
+		wantError(t, w.session, 2, "has to end with /webhooks/sales", "http://127.0.0.1:1/webhooks/sales",
+			"channel", "webhook", "sales", "--url", "http://127.0.0.1:1"+path)
+	}
+	// Registered elsewhere: nothing of ours to compare it with.
+	w.want(0, "channel", "webhook", "sales", "--url", "http://127.0.0.1:1/webhooks/sales")
+	if _, err := w.store().Pool().Exec(t.Context(), `UPDATE campaign.channels SET webhook_url = NULL`); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.want(0, "channel", "webhook", "sales"); got.stderr != "" {
+		t.Errorf("stderr: %s", got.stderr)
+	}
+}
+
+func TestARoleWithoutGrantsIsForbidden(t *testing.T) {
+	t.Parallel()
+
+	w := newWorld(t)
+	pool := w.store().Pool()
+	role := "stranger_" + strconv.FormatInt(time.Now().UnixNano(), 36)
+	if _, err := pool.Exec(t.Context(), `CREATE ROLE `+role+` LOGIN PASSWORD 'x'`); err != nil {
+		t.Skip("this database makes no roles: ", err)
+	}
+	t.Cleanup(func() { pool.Exec(context.Background(), `DROP ROLE `+role) })
+	u, err := url.Parse(w.databaseURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.User = url.UserPassword(role, "x")
+	wantError(t, w.session, 4, "permission denied for schema campaign", "lacks a grant", "campaign", "list", "--database-url", u.String())
+	if got := w.run("campaign", "list", "--database-url", u.String()); strings.Contains(got.stderr, "SQLSTATE") {
+		t.Errorf("stderr: %s", got.stderr)
+	}
+}
+
+func TestACampaignThatIsOverIsNotHeld(t *testing.T) {
+	t.Parallel()
+
+	w := newWorld(t)
+	w.want(0, "campaign", "launch", "-f", w.write("spring.yaml", campaignFile), "--yes")
+	w.work("spring", accepted)
+	w.want(0, "channel", "pause", "sales", "--reason", "billing")
+	status := decode[campaign.Status](t, w.want(0, "campaign", "status", "spring", "--json"))
+	if status.State != campaign.Completed || len(status.Holds) != 0 {
+		t.Errorf("%s, holds %v", status.State, status.Holds)
+	}
+	for _, args := range [][]string{{"campaign", "status", "spring"}, {"campaign", "watch", "spring"}, {"campaign", "report", "spring"}} {
+		if got := w.want(0, args...); strings.Contains(got.stdout, "held") {
+			t.Errorf("%v:\n%s", args, got.stdout)
+		}
+	}
+	list := w.want(0, "channel", "list")
+	if !strings.Contains(list.stdout, "sales is held, because:") || !strings.Contains(list.stdout, "until: campaignctl channel resume sales") {
+		t.Errorf("the list does not say why:\n%s", list.stdout)
+	}
+}
+
+func TestAnUnknownCampaignListsWhatThereIs(t *testing.T) {
+	t.Parallel()
+
+	w := newWorld(t)
+	w.plan(campaignFile + "key: may\n")
+	w.plan(campaignFile)
+	wantError(t, w.session, 3, `no campaign 99; there are: 2 spring, 1 spring (key "may")`, "", "campaign", "status", "99")
+	wantError(t, w.session, 3, `no campaign "sprnig"; there are: `, `did you mean "spring"?`, "campaign", "status", "sprnig")
+	if got := w.want(0, "campaign", "status", "1"); !strings.HasPrefix(got.stdout, "campaign 1 spring (key may): draft\n") {
+		t.Errorf("stdout: %s", got.stdout)
+	}
 }
 
 func TestExport(t *testing.T) {

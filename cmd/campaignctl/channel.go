@@ -1,9 +1,11 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"math"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -192,7 +194,12 @@ func newChannel(c *cli.Context) (campaign.Channel, error) {
 	}
 	number, err := phone.Parse(c.String("phone"), "")
 	if err != nil {
-		return ch, campaign.ErrInvalid.With("--phone: "+err.Error(), "as in +4930123456")
+		reason := err.Error()
+		var known *phone.Error
+		if errors.As(err, &known) && known.Code == phone.CodeNoCountry {
+			reason = "write it with + and the country's calling code"
+		}
+		return ch, campaign.ErrInvalid.With("--phone: "+reason, "as in +4930123456")
 	}
 	ch.Phone = number.E164
 	if err := dialog360.ValidateBaseURL(ch.BaseURL); err != nil {
@@ -244,22 +251,22 @@ func (p *program) channelList(c *cli.Context) error {
 		t := newTable(w)
 		row(t, "NAME", "PHONE", "ACCOUNT", "RATE", "STATE")
 		for _, v := range views {
-			row(t, v.Name, v.Phone, v.Account, rate(v.Rate), holdText(v.Holds))
+			row(t, v.Name, v.Phone, v.Account, rate(v.Rate), map[bool]string{true: "held", false: "sending"}[len(v.Holds) > 0])
 		}
-		return t.Flush()
+		if err := t.Flush(); err != nil {
+			return err
+		}
+		for _, v := range views {
+			if len(v.Holds) == 0 {
+				continue
+			}
+			fmt.Fprintf(w, "\n%s is held, because:\n", v.Name)
+			if err := holdRows(w, v.Holds, "", v.Name); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
-}
-
-// holdText says in a cell why a scope does not send.
-func holdText(holds []campaign.Hold) string {
-	if len(holds) == 0 {
-		return "sending"
-	}
-	s := "held: " + holds[0].Reason
-	if more := len(holds) - 1; more > 0 {
-		s += fmt.Sprintf(" (and %d more)", more)
-	}
-	return s
 }
 
 func (p *program) channelShow(c *cli.Context) error {
@@ -286,7 +293,7 @@ func (p *program) channelShow(c *cli.Context) error {
 		if err := t.Flush(); err != nil {
 			return err
 		}
-		return printHolds(w, view.Holds)
+		return printHolds(w, view.Holds, "", view.Name)
 	})
 }
 
@@ -302,23 +309,6 @@ func (p *program) channel(c *cli.Context) (*postgres.Store, campaign.Channel, fu
 		return nil, campaign.Channel{}, nil, err
 	}
 	return s, ch, closeStore, nil
-}
-
-// printHolds lists the reasons why a scope does not send.
-func printHolds(w io.Writer, holds []campaign.Hold) error {
-	if len(holds) == 0 {
-		return nil
-	}
-	fmt.Fprintln(w, "\nheld, because:")
-	t := newTable(w)
-	for _, h := range holds {
-		until := "until somebody lifts it"
-		if h.Until != nil {
-			until = "until " + when(h.Until)
-		}
-		row(t, "  "+string(h.Scope), h.Reason, "("+strings.ReplaceAll(h.Source, "_", " ")+")", until)
-	}
-	return t.Flush()
 }
 
 func (p *program) channelPause(c *cli.Context) error {
@@ -362,7 +352,7 @@ func (p *program) channelResume(c *cli.Context) error {
 		fmt.Fprintf(w, "channel %s goes on\n", ch.Name)
 		t := newTable(w)
 		for _, h := range lifted {
-			row(t, "  lifted: "+h.Reason, "("+string(h.Scope)+", "+strings.ReplaceAll(h.Source, "_", " ")+")")
+			row(t, "  lifted: "+h.Reason, "("+string(h.Scope)+", "+sourceText(h.Source)+")")
 		}
 		return t.Flush()
 	})
@@ -428,8 +418,8 @@ func (p *program) channelWebhook(c *cli.Context) error {
 		if view.Secret != "right" {
 			p.warn("warning: the secret registered there is %s: reports will be refused; register again with --url", view.Secret)
 		}
-		if view.Ours != view.URL {
-			p.warn("warning: that is not the address we registered last (%s)", dash(view.Ours))
+		if view.Ours != "" && view.Ours != view.URL {
+			p.warn("warning: that is not the address we registered last (%s)", view.Ours)
 		}
 		return nil
 	})
@@ -440,8 +430,9 @@ func (p *program) registerWebhook(c *cli.Context, s *postgres.Store, ch campaign
 	if err := dialog360.CheckWebhookURL(address, ch.BaseURL); err != nil {
 		return fmt.Errorf("--url: %w", err)
 	}
-	if !strings.HasSuffix(strings.TrimRight(address, "/"), "/webhooks/"+ch.Name) {
-		p.warn("warning: campaignd answers for this channel at …/webhooks/%s", ch.Name)
+	if u, err := url.Parse(address); err != nil || !strings.HasSuffix(u.Path, "/webhooks/"+ch.Name) {
+		return usage(fmt.Sprintf("as in %s/webhooks/%s", origin(u), ch.Name),
+			"--url: the address has to end with /webhooks/%s: under any other campaignd hears nothing of this channel", ch.Name)
 	}
 	former, err := s.ChannelWebhook(c.Context, ch.ID)
 	if err != nil {
@@ -456,13 +447,32 @@ func (p *program) registerWebhook(c *cli.Context, s *postgres.Store, ch campaign
 		if undo := s.SetChannelWebhook(c.Context, ch.ID, former); undo != nil {
 			p.warn("%s", undo)
 		}
-		return err
+		return withDetails(err)
 	}
 	view := webhookView{Channel: ch.Name, URL: address, Ours: address, Secret: "right"}
 	return p.result(c, view, func(w io.Writer) error {
 		_, err := fmt.Fprintf(w, "the provider reports to %s from now on\n", address)
 		return err
 	})
+}
+
+// withDetails adds what the provider wrote of a refusal. Elsewhere it may name a
+// person and stays away; here it is about the operator's own address.
+func withDetails(err error) error {
+	var call *dialog360.CallError
+	var known *campaign.Error
+	if !errors.As(err, &call) || !errors.As(err, &known) || call.Failure.Details == "" {
+		return err
+	}
+	return known.With(known.Message+": "+call.Failure.Details, known.Hint)
+}
+
+// origin is an address without its path.
+func origin(u *url.URL) string {
+	if u == nil {
+		return "https://…"
+	}
+	return u.Scheme + "://" + u.Host
 }
 
 type healthView struct {

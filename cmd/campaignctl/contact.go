@@ -33,10 +33,13 @@ func contactCommand(p *program) *cli.Command {
 phone number. Columns: "phone", "opt_in" (true, yes, 1, x or a time),
 "opt_in_source", "opt_in_at", "language", "time_zone"; every other column becomes
 an attribute that a campaign can use. The same file imported twice changes
-nothing; a file with new values updates.`,
+nothing; a file with new values updates. Of a number that comes twice the last row
+wins; where the two rows differ and are thousands of rows apart, importing again
+writes both in turn and counts them as updated, with the same end.`,
 					`Numbers have to begin with + or 00, unless --country says whose national numbers
 they are. A row that cannot be used is refused and written, with line, column and
-reason, to FILE.errors.csv; all others are kept.`,
+reason, to FILE.errors.csv (from standard input to ./contacts.errors.csv); all
+others are kept.`,
 					`Exit codes: 0 when every row was stored, 6 when rows were refused.`,
 					examples(`contact import vips.csv --list vips --country DE`,
 						`contact import crm.xlsx --list vips --phone-column Mobile \
@@ -47,7 +50,7 @@ reason, to FILE.errors.csv; all others are kept.`,
 					countryFlag(),
 					&cli.StringFlag{Name: "phone-column", Usage: "the `COLUMN` that holds the number (default: phone)"},
 					&cli.StringSliceFlag{Name: "map", Usage: "read a column as another name: `COLUMN=ATTRIBUTE`; may be repeated"},
-					&cli.StringFlag{Name: "errors", Usage: "write refused rows to `PATH` (default: FILE.errors.csv)"},
+					&cli.StringFlag{Name: "errors", Usage: "write refused rows to `PATH` (default: FILE.errors.csv, of - ./contacts.errors.csv)"},
 					jsonFlag(),
 				},
 				Action: p.contactImport,
@@ -201,6 +204,9 @@ func (im *importer) run(ctx context.Context, input io.Reader, file string) (camp
 	result.Refused = im.refused
 	result.Rows += im.refused
 	result.ErrorsFile = refused.Path()
+	if err == nil && result.Rows == 0 {
+		im.warn("warning: %s has a header and no rows", label(file))
+	}
 	return result, err
 }
 

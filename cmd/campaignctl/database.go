@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -34,9 +35,20 @@ func (p *program) connect(ctx context.Context, create bool) (*pgxpool.Pool, func
 	pool, err := postgres.Connect(ctx, url, postgres.Options{Name: "campaignctl"})
 	if err != nil {
 		stop()
-		return nil, nil, err
+		return nil, nil, p.hintAsGiven(err)
 	}
 	return pool, func() { pool.Close(); stop() }, nil
+}
+
+// hintAsGiven lets a hint about the database's address name the flag where the
+// flag gave it.
+func (p *program) hintAsGiven(err error) error {
+	const env = "CAMPAIGN_DATABASE_URL"
+	var known *campaign.Error
+	if !errors.As(err, &known) || p.databaseURL == "" || os.Getenv(env) == p.databaseURL {
+		return err
+	}
+	return known.With(err.Error(), strings.ReplaceAll(known.Hint, env, "--database-url"))
 }
 
 func (p *program) localServer(ctx context.Context, create bool) (string, func(), error) {

@@ -137,11 +137,15 @@ func (p *program) campaignLaunch(c *cli.Context) error {
 		}
 	}
 	status, waited := p.wait(c.Context, s, launched.ID, *wait, c.Duration("timeout"))
+	if status.State != "" {
+		launched.State = status.State
+	}
 	if c.Bool("json") {
-		if status.State != "" {
-			launched.State = status.State
-		}
 		if err := show(); err != nil { // one value, however the waiting ends
+			return err
+		}
+	} else if over(status) {
+		if _, err := fmt.Fprintf(p.out(), "campaign %d %s is %s\n", status.ID, status.Name, progressLine(status)); err != nil {
 			return err
 		}
 	}

@@ -20,6 +20,9 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
+// buildVersion is set by the linker.
+var buildVersion string
+
 func main() {
 	// A reader that has seen enough (| head) must not kill us between two
 	// writes to the database: its going is an error of the next write instead.

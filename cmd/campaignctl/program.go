@@ -73,6 +73,9 @@ func (p *program) run(ctx context.Context, args []string) error {
 
 // version is what the build knows of itself.
 func version() string {
+	if buildVersion != "" {
+		return buildVersion
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"

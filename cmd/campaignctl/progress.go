@@ -108,6 +108,9 @@ func (f *follower) show(s campaign.Status) {
 		what += ": " + oneLine(s.Holds[0].Reason)
 	} else if s.Rate.Now > 0 {
 		what = fmt.Sprintf("%s, %.0f/s", what, s.Rate.Now)
+		if s.Paced {
+			what += " (slowed while WhatsApp assesses the template)"
+		}
 	}
 	f.bar.Describe(what)
 	f.bar.Set64(handed) //nolint:errcheck // decoration

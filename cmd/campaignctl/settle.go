@@ -28,7 +28,7 @@ func decisionFlags() []cli.Flag {
 
 func decision(c *cli.Context) (resend bool, err error) {
 	if c.Bool("resend") == c.Bool("fail") {
-		return false, usage("they are opposites", "give either --resend or --fail")
+		return false, usage("--resend posts once more, --fail gives up", "give one of them: --resend or --fail")
 	}
 	return c.Bool("resend"), nil
 }

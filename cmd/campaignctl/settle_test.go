@@ -14,7 +14,7 @@ func TestRetryAndResolve(t *testing.T) {
 	w.work("spring", refusal)
 	w.want(6, "campaign", "launch", "spring", "--wait", "--timeout", "20s", "--quiet")
 	wantError(t, w.session, 3, `no message of campaign 1 failed with "131026"`, "campaign report", "campaign", "retry", "spring", "--only", "131026", "--yes")
-	wantError(t, w.session, 2, "give either --resend or --fail", "", "campaign", "resolve", "spring", "--yes")
+	wantError(t, w.session, 2, "give one of them: --resend or --fail", "", "campaign", "resolve", "spring", "--yes")
 	wantError(t, w.session, 2, `"x" is not the number of a message`, "", "message", "resolve", "x", "--fail")
 	wantError(t, w.session, 2, "neither a time nor a duration", "", "webhook", "replay", "--since", "yesterday")
 

@@ -85,7 +85,7 @@ var stateTexts = map[campaign.MessageState]string{
 	campaign.Pending:          "wait for their time or turn",
 	campaign.Queued:           "are next",
 	campaign.Sending:          "are being handed to the provider",
-	campaign.Unknown:          "were handed over, the answer was lost",
+	campaign.Unknown:          "may have been handed over, no answer came",
 	campaign.Accepted:         "taken by the provider",
 	campaign.Held:             "taken, held back by the provider",
 	campaign.Sent:             "on their way",
@@ -97,7 +97,11 @@ var stateTexts = map[campaign.MessageState]string{
 }
 
 func printStatus(w io.Writer, s campaign.Status) error {
-	fmt.Fprintf(w, "campaign %d %s: %s\n", s.ID, s.Name, paint(w, campaignColors[s.State], string(s.State)))
+	fmt.Fprintf(w, "campaign %d %s", s.ID, s.Name)
+	if s.Key != "" {
+		fmt.Fprintf(w, " (key %s)", s.Key)
+	}
+	fmt.Fprintf(w, ": %s\n", paint(w, campaignColors[s.State], string(s.State)))
 	if s.StartedAt != nil {
 		fmt.Fprintf(w, "started %s", when(s.StartedAt))
 		if s.FinishedAt != nil {
@@ -121,7 +125,7 @@ func printStatus(w io.Writer, s campaign.Status) error {
 	if over(s) {
 		return nil // what held it does not matter any more
 	}
-	if err := printHolds(w, s.Holds); err != nil {
+	if err := printHolds(w, s.Holds, campaignRef(s), s.Channel); err != nil {
 		return err
 	}
 	return printWaiting(w, s)
@@ -227,7 +231,7 @@ func printErrors(w io.Writer, counts map[string]int64) error {
 func explainStored(code string) (title, advice string) {
 	switch code {
 	case campaign.CodeUnresolved:
-		return "the answer was lost", "Whether the message arrived is not known; it was declared failed."
+		return "no answer came", "Whether the message arrived is not known; it was declared failed."
 	case "unbuildable", "bad_parameters":
 		return "the message cannot be built from its parameters", "Look at the parameters with campaignctl message show, and plan again."
 	case "":
@@ -246,12 +250,20 @@ func printWaiting(w io.Writer, s campaign.Status) error {
 	}
 	fmt.Fprintln(w, "\nwaiting:")
 	t := newTable(w)
+	held := s.Counts[campaign.Pending] + s.Counts[campaign.Queued] + s.Counts[campaign.Deferred]
 	for _, x := range s.Waiting {
+		if slices.ContainsFunc(s.Holds, func(h campaign.Hold) bool { return h.Reason == x.Reason }) {
+			continue // every hold stands for all that wait: they are counted once, below
+		}
+		held -= x.Messages
 		until := ""
 		if x.Until != nil {
 			until = "until " + when(x.Until)
 		}
 		row(t, "  "+right(count(x.Messages), 11), waitText(x.Reason), until)
+	}
+	if len(s.Holds) > 0 && held > 0 {
+		row(t, "  "+right(count(held), 11), "for what holds them, above")
 	}
 	return t.Flush()
 }
@@ -271,7 +283,7 @@ func waitText(reason string) string {
 	case campaign.ReasonUnreachable:
 		return "because the provider could not be reached"
 	case campaign.ReasonResend:
-		return "to be sent again, the first answer was lost"
+		return "to be sent again, no answer came to the first"
 	case campaign.ReasonReleased:
 		return "to be sent again, the last turn was given back"
 	case campaign.ReasonRest:
@@ -279,6 +291,10 @@ func waitText(reason string) string {
 	}
 	return reason // the reason of a hold, written for people
 }
+
+// campaignRef names a campaign in a command that somebody may copy: the name
+// alone may belong to several.
+func campaignRef(s campaign.Status) string { return strconv.FormatInt(int64(s.ID), 10) }
 
 func (p *program) campaignWatch(c *cli.Context) error {
 	every := c.Duration("interval")
@@ -342,7 +358,7 @@ func (p *program) watcher(c *cli.Context) func(campaign.Status) error {
 // progressLine is a status in a line.
 func progressLine(s campaign.Status) string {
 	f := campaign.FunnelOf(s)
-	line := fmt.Sprintf("%s: %s of %s handed over", s.State, count(f.Eligible-f.Waiting-f.Cancelled), count(f.Eligible))
+	line := fmt.Sprintf("%s: %s of %s handed over", s.State, count(f.Eligible-f.Waiting-f.Cancelled-f.Unknown), count(f.Eligible))
 	for _, part := range []struct {
 		n    int64
 		what string
@@ -353,6 +369,9 @@ func progressLine(s campaign.Status) string {
 	}
 	if s.Rate.Now > 0 {
 		line += fmt.Sprintf(", %.0f/s", s.Rate.Now)
+	}
+	if s.Paced && !over(s) {
+		line += "; slowed to 1/s while WhatsApp assesses the template"
 	}
 	if len(s.Holds) > 0 {
 		line += "; held: " + oneLine(s.Holds[0].Reason)
@@ -521,7 +540,7 @@ func (p *program) campaignReport(c *cli.Context) error {
 func printReport(w io.Writer, r campaign.Results) error {
 	fmt.Fprintf(w, "campaign %d %s", r.ID, r.Name)
 	if r.Key != "" {
-		fmt.Fprintf(w, " (%s)", r.Key)
+		fmt.Fprintf(w, " (key %s)", r.Key)
 	}
 	fmt.Fprintf(w, ": %s\n", r.State)
 	fmt.Fprintf(w, "template %s on channel %s\n", r.Template, r.Channel)
@@ -550,7 +569,7 @@ func printReport(w io.Writer, r campaign.Results) error {
 		what string
 		n    int64
 		text string
-	}{{"unknown", f.Unknown, "the answer was lost"}, {"waiting", f.Waiting, ""}, {"cancelled", f.Cancelled, ""}} {
+	}{{"unknown", f.Unknown, "may have been handed over, no answer came"}, {"waiting", f.Waiting, ""}, {"cancelled", f.Cancelled, ""}} {
 		if extra.n > 0 {
 			step(extra.what, extra.n, f.Eligible, extra.text)
 		}
@@ -568,7 +587,7 @@ func printReport(w io.Writer, r campaign.Results) error {
 	if over(r.Status) {
 		return nil
 	}
-	if err := printHolds(w, r.Holds); err != nil {
+	if err := printHolds(w, r.Holds, campaignRef(r.Status), r.Channel); err != nil {
 		return err
 	}
 	return printWaiting(w, r.Status)
