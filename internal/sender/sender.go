@@ -91,10 +91,10 @@ type channel struct {
 	provider Provider
 	throttle *throttle.Channel
 	workers  int
-	worked   [2]int // by how many workers its two queues are, the high one second; only refresh looks at it
-	streaks  streaks
-	key      string // the fingerprint of its key
-	problem  string // why it cannot be used, when it cannot
+	worked   [2]int   // by how many workers its two queues are, the high one second; only refresh looks at it
+	streaks  *streaks // kept while the channel is known, whatever changes of it
+	key      string   // the fingerprint of its key
+	problem  string   // why it cannot be used, when it cannot
 	heldAt   time.Time
 }
 
@@ -221,9 +221,10 @@ func (s *Sender) refresh(ctx context.Context) error {
 
 func (s *Sender) takeUp(ctx context.Context, c campaign.Channel, known *channel) error {
 	if known == nil {
-		known = &channel{}
+		known = &channel{streaks: &streaks{}}
 	}
-	next := &channel{Channel: c, throttle: known.throttle, workers: known.workers, worked: known.worked, key: s.fingerprint(c), heldAt: known.heldAt}
+	next := &channel{Channel: c, throttle: known.throttle, workers: known.workers, worked: known.worked, key: s.fingerprint(c), heldAt: known.heldAt,
+		streaks: known.streaks}
 	provider, err := s.Connect(c)
 	if err != nil {
 		next.problem = "campaignd cannot use the channel: " + err.Error()
