@@ -212,6 +212,9 @@ func TestWebhookAddressMustEndWithTheChannel(t *testing.T) {
 		wantError(t, w.session, 2, "has to end with /webhooks/sales", "http://127.0.0.1:1/webhooks/sales",
 			"channel", "webhook", "sales", "--url", "http://127.0.0.1:1"+path)
 	}
+	// What the provider says against an address is shown.
+	wantError(t, w.session, 1, "HTTP 400: bad request: url: the host name must not contain an underscore", "",
+		"channel", "webhook", "sales", "--url", "https://bad_host.example.com/webhooks/sales")
 	// Registered elsewhere: nothing of ours to compare it with.
 	w.want(0, "channel", "webhook", "sales", "--url", "http://127.0.0.1:1/webhooks/sales")
 	if _, err := w.store().Pool().Exec(t.Context(), `UPDATE campaign.channels SET webhook_url = NULL`); err != nil {

@@ -464,7 +464,11 @@ func withDetails(err error) error {
 	if !errors.As(err, &call) || !errors.As(err, &known) || call.Failure.Details == "" {
 		return err
 	}
-	return known.With(known.Message+": "+call.Failure.Details, known.Hint)
+	details := call.Failure.Details
+	if first, rest, found := strings.Cut(details, ": "); found && strings.EqualFold(first, call.Failure.Title) {
+		details = rest // the title is in the message
+	}
+	return known.With(known.Message+": "+details, known.Hint)
 }
 
 // origin is an address without its path.

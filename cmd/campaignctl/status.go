@@ -82,18 +82,18 @@ func inUTC(s campaign.Status) campaign.Status {
 // stateTexts say in a few words what a state means (design §3).
 var stateTexts = map[campaign.MessageState]string{
 	campaign.Skipped:          "will not be sent",
-	campaign.Pending:          "wait for their time or turn",
-	campaign.Queued:           "are next",
-	campaign.Sending:          "are being handed to the provider",
+	campaign.Pending:          "waiting for time or turn",
+	campaign.Queued:           "next in turn",
+	campaign.Sending:          "being handed to the provider",
 	campaign.Unknown:          "may have been handed over, no answer came",
 	campaign.Accepted:         "taken by the provider",
 	campaign.Held:             "taken, held back by the provider",
-	campaign.Sent:             "on their way",
+	campaign.Sent:             "on the way",
 	campaign.Delivered:        "arrived",
 	campaign.Read:             "arrived and were read",
 	campaign.Deferred:         "will be tried again",
 	campaign.Failed:           "failed for good",
-	campaign.MessageCancelled: "cancelled before they were sent",
+	campaign.MessageCancelled: "cancelled before sending",
 }
 
 func printStatus(w io.Writer, s campaign.Status) error {
