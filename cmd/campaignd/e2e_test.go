@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -57,6 +58,12 @@ type world struct {
 
 func newWorld(t *testing.T, simulator ...string) *world {
 	t.Helper()
+	return newWorldAt(t, 0, simulator...)
+}
+
+// newWorldAt is newWorld whose channel has a limit, in messages per second.
+func newWorldAt(t *testing.T, rate int, simulator ...string) *world {
+	t.Helper()
 	bin, err := binaries()
 	if err != nil {
 		t.Fatal(err)
@@ -71,7 +78,7 @@ func newWorld(t *testing.T, simulator ...string) *world {
 		"--key-ref", "env:E2E_KEY", "--webhook-secret-ref", "env:E2E_SECRET", "--seed", "1", "--ledger", w.ledger}, simulator...)...)
 	w.reachable(w.base + "/simulator/stats")
 	w.ctl(0, "channel", "add", "sales", "--phone", "+12045550100", "--base-url", w.base,
-		"--key-ref", "env:E2E_KEY", "--webhook-secret-ref", "env:E2E_SECRET", "--rate", "0")
+		"--key-ref", "env:E2E_KEY", "--webhook-secret-ref", "env:E2E_SECRET", "--rate", fmt.Sprint(rate))
 	w.ctl(0, "template", "sync", "sales")
 	return w
 }
@@ -450,4 +457,49 @@ func TestHardStopLosesNobody(t *testing.T) {
 		return s.Counts[campaign.Accepted]+s.Counts[campaign.Sent]+s.Counts[campaign.Delivered] == 0
 	})
 	w.adds(400)
+}
+
+// Two daemons share a channel's rate; when one is killed the other has all of it
+// once the lease has ended. The provider never sees more than the rate.
+func TestTwoDaemonsKeepTheRateTogether(t *testing.T) {
+	t.Parallel()
+	const rate = 40
+	w := newWorldAt(t, rate, "--profile", "clean")
+	w.audience(1600)
+	first := w.daemon()
+	w.listen = freeAddr(t)
+	w.daemon()
+	w.ctl(0, "campaign", "launch", "-f", "spring.yaml", "--yes")
+	w.until("a third sent", func(s campaign.Status) bool { return s.Counts[campaign.Pending]+s.Counts[campaign.Queued] < 800 })
+	if err := first.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	w.until("completed", func(s campaign.Status) bool { return s.State == campaign.Completed })
+	w.ctl(0, "campaign", "verify", "spring", "--ledger", w.ledger)
+
+	data, err := os.ReadFile(w.ledger)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var at []time.Time
+	for line := range strings.Lines(string(data)) {
+		var e campaign.LedgerEntry
+		if err := json.Unmarshal([]byte(line), &e); err != nil {
+			t.Fatal(err)
+		}
+		at = append(at, e.At)
+	}
+	slices.SortFunc(at, time.Time.Compare)
+	most := 0
+	for i, j := 0, 0; j < len(at); j++ {
+		for at[j].Sub(at[i]) >= time.Second {
+			i++
+		}
+		most = max(most, j-i+1)
+	}
+	// One above for each node, or 5 %; and what a busy machine delays on the way.
+	if bound := rate + 2 + 2; most > bound {
+		t.Errorf("%d POSTs within a second, at most %d are right", most, bound)
+	}
+	t.Logf("%d POSTs in %v, at most %d within a second", len(at), at[len(at)-1].Sub(at[0]).Round(time.Second), most)
 }

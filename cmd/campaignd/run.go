@@ -145,16 +145,17 @@ func newDaemon(ctx context.Context, pool *pgxpool.Pool, guard *postgres.Guard, c
 	d := &daemon{config: config, log: log, store: store}
 	d.writes, d.endWrites = context.WithCancel(context.Background())
 
-	d.sender = sender.New(d.writes, sender.Config{Store: store, Connect: connect(config.MaxWorkers), Fingerprint: fingerprint, Logger: log, MaxWorkers: config.MaxWorkers})
-	workers := river.NewWorkers()
-	river.AddWorker(workers, &sender.Worker{Sender: d.sender})
-	river.AddWorker(workers, &partitionWorker{store: store, log: log, retention: config.Retention})
 	host, err := os.Hostname()
 	if err != nil {
 		host = "node"
 	}
+	node := fmt.Sprintf("%s_%d_%d", host, os.Getpid(), time.Now().UnixNano())
+	d.sender = sender.New(d.writes, sender.Config{Node: node, Store: store, Connect: connect(config.MaxWorkers), Fingerprint: fingerprint, Logger: log, MaxWorkers: config.MaxWorkers})
+	workers := river.NewWorkers()
+	river.AddWorker(workers, &sender.Worker{Sender: d.sender})
+	river.AddWorker(workers, &partitionWorker{store: store, log: log, retention: config.Retention})
 	d.client, err = queue.Worker(pool, queue.Config{
-		ID:      fmt.Sprintf("%s_%d_%d", host, os.Getpid(), time.Now().UnixNano()),
+		ID:      node,
 		Logger:  slog.New(levelled{log.Handler(), slog.LevelWarn}),
 		Workers: workers,
 		Periodic: []*river.PeriodicJob{river.NewPeriodicJob(river.PeriodicInterval(time.Hour),

@@ -29,6 +29,7 @@ const (
 	lockFold     int32 = 7405
 	lockRepair   int32 = 7406
 	lockPlan     int32 = 7407
+	lockShare    int32 = 7408
 )
 
 func peopleKey() lockKey                       { return lockKey{lockPeople, 0} }

@@ -32,6 +32,9 @@ type Store interface {
 	Release(ctx context.Context, turns []campaign.Turn) error
 	Record(ctx context.Context, outcomes []campaign.Outcome) error
 
+	RenewShare(ctx context.Context, channel campaign.ChannelID, node string, rate, weight, confirmed float64) (float64, error)
+	DropShares(ctx context.Context, node string) error
+
 	PutHold(ctx context.Context, h campaign.Hold) error
 	LiftHold(ctx context.Context, scope campaign.HoldScope, id int64, source string) (bool, error)
 }
@@ -55,6 +58,7 @@ type Config struct {
 	// reason why the channel is held: it must hold no key.
 	Connect func(campaign.Channel) (Provider, error)
 	Logger  *slog.Logger
+	Node    string // names this process among all that send; unique
 	// Fingerprint tells one key of a channel from the next, without being one: a
 	// channel whose key file was replaced is connected anew. Nil: keys never change.
 	Fingerprint func(campaign.Channel) string
@@ -96,6 +100,7 @@ type channel struct {
 	key      string   // the fingerprint of its key
 	problem  string   // why it cannot be used, when it cannot
 	heldAt   time.Time
+	share    *lease // of the channel's rate; nil without a limit
 }
 
 type cached[T any] struct {
@@ -152,11 +157,8 @@ func (s *Sender) Run(ctx context.Context) error {
 		s.Logger.Error("cannot read the channels", "error", err)
 	}
 	var wg sync.WaitGroup
-	wg.Add(1)
-	go func() {
-		defer wg.Done()
-		s.fanOut(ctx)
-	}()
+	wg.Go(func() { s.fanOut(ctx) })
+	wg.Go(func() { s.renewShares(ctx) })
 	tick := time.NewTicker(channelsEvery)
 	defer tick.Stop()
 	for {
@@ -179,8 +181,14 @@ func (s *Sender) Run(ctx context.Context) error {
 	}
 }
 
-// Close ends the batches and connections after the last worker is gone.
+// Close ends the batches and connections after the last worker is gone, and gives
+// this node's shares to the others.
 func (s *Sender) Close() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if err := s.Store.DropShares(ctx, s.Node); err != nil {
+		s.Logger.Warn("the shares were not given back; the others have them when the leases end", "error", err)
+	}
 	s.claims.Close()
 	s.outcomes.Close()
 	s.releases.Close()
@@ -250,6 +258,7 @@ func (s *Sender) takeUp(ctx context.Context, c campaign.Channel, known *channel)
 		next.throttle.SetRate(c.Rate)
 	}
 	next.workers = s.workersFor(c.Rate)
+	s.leaseShare(ctx, next, known)
 	s.set(next, known)
 	return s.addQueues(ctx, next) // what fails is tried once more with the next refresh
 }

@@ -29,6 +29,8 @@ type memory struct {
 	outcomes []campaign.Outcome
 	holds    []campaign.Hold
 	lifted   int
+	renewed  int
+	unleased error
 }
 
 func (m *memory) Channels(context.Context) ([]campaign.Channel, error) {
@@ -84,6 +86,15 @@ func (m *memory) LiftHold(context.Context, campaign.HoldScope, int64, string) (b
 	m.lifted++
 	return false, nil
 }
+
+func (m *memory) RenewShare(_ context.Context, _ campaign.ChannelID, _ string, rate, _, _ float64) (float64, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.renewed++
+	return rate, m.unleased
+}
+
+func (m *memory) DropShares(context.Context, string) error { return nil }
 
 type providerFunc func(context.Context, *campaign.Request) campaign.Answer
 
@@ -393,6 +404,42 @@ func TestChannelWithANewKeyIsConnectedAnew(t *testing.T) {
 		refresh()
 		if len(m.holds) != 2 {
 			t.Errorf("a channel without a key is not held again: %+v", m.holds)
+		}
+	})
+}
+
+// A node that cannot renew its share sends nothing once the lease has ended: the
+// others may be using it.
+func TestWithoutALeaseNothingIsSent(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := &memory{}
+		s, _ := start(t, m, 10, accept)
+		defer s.Close()
+		try := func() (posted bool) {
+			t.Helper()
+			before := len(m.outcomes)
+			if err := work(t.Context(), s, 1); err != nil {
+				t.Fatal(err)
+			}
+			return len(m.outcomes) > before
+		}
+		if !try() {
+			t.Fatal("nothing was posted with a lease")
+		}
+		m.unleased = errors.New("no database")
+		s.renew(t.Context(), s.channel(1))
+		if !try() {
+			t.Error("a lost renewal stopped the channel before the lease ended")
+		}
+		time.Sleep(campaign.ShareLease)
+		if try() {
+			t.Error("posted without a lease")
+		}
+		m.unleased = nil
+		s.renew(t.Context(), s.channel(1))
+		if !try() {
+			t.Error("nothing was posted with a new lease")
 		}
 	})
 }
