@@ -36,11 +36,11 @@ func TestQueueWhoseStartLostItsConnectionIsAnError(t *testing.T) {
 	}
 	// The second connection that Add asks for is River's; it dies in its hands.
 	var adding, asked atomic.Int32
-	config.BeforeAcquire = func(ctx context.Context, conn *pgx.Conn) bool {
+	config.PrepareConn = func(ctx context.Context, conn *pgx.Conn) (bool, error) {
 		if adding.Load() == 1 && asked.Add(1) == 2 {
 			_ = conn.Close(ctx)
 		}
-		return true
+		return true, nil
 	}
 	pool, err := pgxpool.NewWithConfig(t.Context(), config)
 	if err != nil {
