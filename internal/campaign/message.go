@@ -9,94 +9,6 @@ import (
 // service enqueued.
 type MessageID int64
 
-// MessageState is the one bucket a recipient is in (design §3).
-type MessageState string
-
-// The message states.
-const (
-	Skipped          MessageState = "skipped"
-	Pending          MessageState = "pending"
-	Queued           MessageState = "queued"
-	Sending          MessageState = "sending"
-	Unknown          MessageState = "unknown"
-	Accepted         MessageState = "accepted"
-	Held             MessageState = "held"
-	Sent             MessageState = "sent"
-	Delivered        MessageState = "delivered"
-	Read             MessageState = "read"
-	Deferred         MessageState = "deferred"
-	Failed           MessageState = "failed"
-	MessageCancelled MessageState = "cancelled"
-)
-
-// MessageStates lists every state in the order reports show them. The counts of
-// all of them add up to a campaign's total.
-var MessageStates = [...]MessageState{
-	Skipped, Pending, Queued, Sending, Unknown, Accepted, Held, Sent, Delivered,
-	Read, Deferred, Failed, MessageCancelled,
-}
-
-// Open reports whether a message in this state keeps its campaign from being
-// completed.
-func (s MessageState) Open() bool {
-	return s == Pending || s == Queued || s == Sending || s == Deferred
-}
-
-// Settled reports whether nothing more is expected: what --wait=settled waits
-// for.
-func (s MessageState) Settled() bool {
-	switch s {
-	case Skipped, Delivered, Read, Failed, MessageCancelled:
-		return true
-	}
-	return false
-}
-
-// Reasons: why a message is skipped ...
-const (
-	ReasonUSMarketing    = "us_marketing"
-	ReasonOptedOut       = "opted_out"
-	ReasonSuppressed     = "suppressed"
-	ReasonNotOptedIn     = "not_opted_in"
-	ReasonInvalidNumber  = "invalid_number"
-	ReasonDuplicate      = "duplicate"
-	ReasonBadParameters  = "bad_parameters"
-	ReasonCountryBlocked = "country_blocked"
-	ReasonFrequencyCap   = "frequency_cap"
-	ReasonExpired        = "expired"
-	ReasonNoWindow       = "no_window"
-)
-
-// ... and why it waits.
-const (
-	ReasonRetry       = "retry"       // a failure that may pass; error_code says which
-	ReasonUnreachable = "unreachable" // nothing was written: the provider could not be reached
-	ReasonResend      = "resend"      // a POST of unknown fate is repeated because somebody said so
-	ReasonReleased    = "released"    // an earlier attempt ended, this one was given back before its POST
-	ReasonRest        = "rest"        // the person rests from marketing (131049)
-)
-
-// SkipReasons lists the reasons a message may be skipped for (design §3).
-var SkipReasons = [...]string{
-	ReasonUSMarketing, ReasonOptedOut, ReasonSuppressed, ReasonNotOptedIn, ReasonInvalidNumber,
-	ReasonDuplicate, ReasonBadParameters, ReasonCountryBlocked, ReasonFrequencyCap, ReasonExpired, ReasonNoWindow,
-}
-
-// Proof is what the provider said of the current attempt. Within an attempt it
-// only climbs. Delivered stands above failed because proof of arrival beats a
-// report of failure.
-type Proof int16
-
-// The proofs, in their order.
-const (
-	ProofNone Proof = iota
-	ProofAccepted
-	ProofSent
-	ProofFailed
-	ProofDelivered
-	ProofRead
-)
-
 // ClaimID is the random name of a claim: the durable note that an attempt is
 // about to be posted.
 type ClaimID [16]byte
@@ -416,21 +328,6 @@ func (r Report) failure() Failure {
 	return *r.Failure
 }
 
-// proofOf gives the proof of a status word, and whether it is one.
-func proofOf(status string) (Proof, bool) {
-	switch status {
-	case "sent":
-		return ProofSent, true
-	case "delivered":
-		return ProofDelivered, true
-	case "read", "played":
-		return ProofRead, true
-	case "failed":
-		return ProofFailed, true
-	}
-	return ProofNone, false
-}
-
 // Report applies a webhook's status. Events may come in any order, any number of
 // times and for any attempt; the end is the same.
 func (m *Message) Report(r Report, c Circumstances) Change {
@@ -507,29 +404,10 @@ func (m *Message) reportFormer(r Report, proof Proof, c Circumstances) Change {
 // climb raises the proof and sets the state that goes with it.
 func (m *Message) climb(proof Proof, _ time.Time) {
 	m.Proof = proof
+	m.Posts = max(m.Posts, 1) // the provider knows it, whatever we believed of its POST
 	m.State = proof.state(m.RawStatus)
 	m.Reason, m.ErrorCode, m.DueAt, m.Resend = "", "", nil, false
 	m.FailedAt = nil
-}
-
-// state gives the message state of a proof.
-func (p Proof) state(raw string) MessageState {
-	switch p {
-	case ProofAccepted:
-		if raw == "held_for_quality_assessment" || raw == "paused" {
-			return Held
-		}
-		return Accepted
-	case ProofSent:
-		return Sent
-	case ProofFailed:
-		return Failed
-	case ProofDelivered:
-		return Delivered
-	case ProofRead:
-		return Read
-	}
-	return Unknown
 }
 
 // times keeps the first time of each kind, even where the proof does not climb:
@@ -576,6 +454,7 @@ const longestGap = 366 * 24 * time.Hour
 // fail applies a failure of the current attempt by its class.
 func (m *Message) fail(f Failure, c Circumstances, after time.Duration) Change {
 	m.Proof, m.ErrorCode, m.Resend = ProofFailed, f.Code, false
+	m.Posts = max(m.Posts, 1)
 	change := Change{OptOut: f.OptOut, Hold: f.hold()}
 
 	rule := f.Retry
@@ -586,7 +465,7 @@ func (m *Message) fail(f Failure, c Circumstances, after time.Duration) Change {
 		rule.Attempts > 0 && m.Posts >= rule.Attempts ||
 		f.NeverUS && c.US ||
 		f.RestContact && !c.Marketing
-	due := c.Now.Add(min(max(rule.After(max(m.Posts, 1), c.Random), after), longestGap))
+	due := c.Now.Add(min(max(rule.After(m.Posts, c.Random), after), longestGap))
 	if f.RestContact && c.Marketing && !(f.NeverUS && c.US) {
 		change.Rest = &due
 	}

@@ -277,3 +277,19 @@ func TestMessageEventsCommute(t *testing.T) {
 		}
 	})
 }
+
+// What we believed never written was: the provider reports it.
+func TestMessageReportedAfterItsPostWasBelievedUnwritten(t *testing.T) {
+	t.Parallel()
+	for _, status := range []string{"sent", "delivered", "failed"} {
+		m := claimed(t, 1)
+		m.Outcome(claim(1), campaign.Answer{Kind: campaign.AnswerAbandoned}, running())
+		if m.Posts != 0 {
+			t.Fatalf("%d POSTs of an abandoned claim", m.Posts)
+		}
+		m.Report(campaign.Report{Attempt: 1, Status: status, Failure: nobody}, running())
+		if m.Posts != 1 || m.DueAt != nil {
+			t.Errorf("%s: %+v", status, m)
+		}
+	}
+}

@@ -3,7 +3,6 @@ package postgres
 import (
 	"cmp"
 	"context"
-	_ "embed"
 	"slices"
 
 	"github.com/jackc/pgx/v5"
