@@ -250,7 +250,12 @@ func (c *chaos) leftNothing(ctx context.Context, n *node) error {
 	if len(c.w.nodes) > 1 {
 		return nil
 	}
-	left, err := query[int64](ctx, c.w, `SELECT count(*) FROM campaign.messages WHERE state = 'sending' AND claimed_at > $1`, n.started)
+	const claims = `SELECT count(*) FROM campaign.messages WHERE state = 'sending' AND claimed_at > $1`
+	left, err := query[int64](ctx, c.w, claims, n.started)
+	for try := 0; err != nil && try < 20; try++ { // the server may still recover from the strike before
+		time.Sleep(500 * time.Millisecond)
+		left, err = query[int64](ctx, c.w, claims, n.started)
+	}
 	if err != nil {
 		return err
 	}
