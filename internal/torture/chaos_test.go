@@ -250,12 +250,7 @@ func (c *chaos) leftNothing(ctx context.Context, n *node) error {
 	if len(c.w.nodes) > 1 {
 		return nil
 	}
-	const claims = `SELECT count(*) FROM campaign.messages WHERE state = 'sending' AND claimed_at > $1`
-	left, err := query[int64](ctx, c.w, claims, n.started)
-	for try := 0; err != nil && try < 20; try++ { // the server may still recover from the strike before
-		time.Sleep(500 * time.Millisecond)
-		left, err = query[int64](ctx, c.w, claims, n.started)
-	}
+	left, err := insist[int64](ctx, c.w, `SELECT count(*) FROM campaign.messages WHERE state = 'sending' AND claimed_at > $1`, n.started)
 	if err != nil {
 		return err
 	}
@@ -372,7 +367,7 @@ func (c *chaos) pauseNode(ctx context.Context) (time.Time, error) {
 // terminate ends some of the daemons' sessions in the database.
 func (c *chaos) terminate(ctx context.Context) error {
 	share := c.dice.Float64()
-	_, err := query[bool](ctx, c.w, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+	_, err := insist[bool](ctx, c.w, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 		WHERE datname = current_database() AND pid <> pg_backend_pid() AND random() < $1`, share)
 	return err
 }

@@ -217,6 +217,18 @@ func query[T any](ctx context.Context, w *world, sql string, args ...any) ([]T, 
 	return pgx.CollectRows(rows, pgx.RowTo[T])
 }
 
+// insist is query for a server that is up, but may still recover from the last
+// strike.
+func insist[T any](ctx context.Context, w *world, sql string, args ...any) (values []T, err error) {
+	for range 20 {
+		if values, err = query[T](ctx, w, sql, args...); err == nil || ctx.Err() != nil {
+			return values, err
+		}
+		time.Sleep(500 * time.Millisecond)
+	}
+	return nil, err
+}
+
 // sql carries out a statement on a server that is up.
 func (w *world) sql(ctx context.Context, name, statement string) {
 	w.t.Helper()
