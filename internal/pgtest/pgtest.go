@@ -5,7 +5,7 @@
 // container where a Docker engine answers, else server binaries found on the
 // machine. With none of them tests fail and say what to do; they never skip.
 //
-//	CAMPAIGN_TEST_DATABASE_URL   a server for the tests; its role needs CREATEDB
+//	CAMPAIGN_TEST_DATABASE_URL   a server for the tests; its role needs CREATEDB and CREATEROLE
 //	CAMPAIGN_TEST_CONTAINERS     "require": containers or nothing; "never": no containers
 //	POSTGRES_IMAGE               the container image
 //

@@ -42,9 +42,6 @@ func (c *stallConn) Write(p []byte) (int, error) {
 // and sees that pause.
 func TestStoreStalledClaimLosesItsLocks(t *testing.T) {
 	t.Parallel()
-	if testing.Short() {
-		t.Skip("waits for a timeout of the server")
-	}
 	f := newFixture(t, 1)
 	ctx := t.Context()
 	f.fanOut(t)
