@@ -503,3 +503,90 @@ func TestTwoDaemonsKeepTheRateTogether(t *testing.T) {
 	}
 	t.Logf("%d POSTs in %v, at most %d within a second", len(at), at[len(at)-1].Sub(at[0]).Round(time.Second), most)
 }
+
+// post asks the simulated provider to do something.
+func (w *world) post(path, body string) {
+	w.t.Helper()
+	client := http.Client{Timeout: 10 * time.Second}
+	resp, err := client.Post(w.base+path, "application/json", strings.NewReader(body))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode/100 != 2 {
+		w.t.Fatalf("%s answers %s", path, resp.Status)
+	}
+}
+
+// holds waits until just these scopes are held, each by its source. A POST that
+// met a paused template holds it as well, with its code, until it is approved.
+func (w *world) holds(want ...string) {
+	w.t.Helper()
+	var got []string
+	w.until(fmt.Sprintf("held by %q", want), func(s campaign.Status) bool {
+		got = got[:0]
+		for _, h := range s.Holds {
+			if len(want) == 0 || h.Scope != campaign.HoldTemplate || h.Source != campaign.SourceCode {
+				got = append(got, string(h.Scope)+" "+h.Source)
+			}
+		}
+		slices.Sort(got)
+		return slices.Equal(got, want)
+	})
+}
+
+func TestTheProvidersWordsHoldAndLift(t *testing.T) {
+	t.Parallel()
+	w := newWorldAt(t, 5, "--profile", "clean")
+	w.audience(4000)
+	w.daemon()
+	w.ctl(0, "campaign", "launch", "-f", "spring.yaml", "--yes")
+	w.until("something sent", func(s campaign.Status) bool { return s.Counts[campaign.Read] > 3 })
+
+	w.post("/simulator/templates/spring_sale/en_US/status", `{"status":"PAUSED"}`)
+	w.holds("template " + campaign.SourceTemplate)
+	w.post("/simulator/templates/spring_sale/en_US/status", `{"status":"APPROVED"}`)
+	w.holds()
+
+	// What a person holds the provider does not lift.
+	w.ctl(0, "campaign", "pause", "spring")
+	w.post("/simulator/templates/spring_sale/en_US/status", `{"status":"PAUSED"}`)
+	w.holds("campaign "+campaign.SourcePerson, "template "+campaign.SourceTemplate)
+	w.post("/simulator/templates/spring_sale/en_US/status", `{"status":"APPROVED"}`)
+	w.holds("campaign " + campaign.SourcePerson)
+	w.ctl(0, "campaign", "resume", "spring")
+	w.holds()
+
+	w.post("/simulator/account", `{"event":"ACCOUNT_RESTRICTION"}`)
+	w.holds("account " + campaign.SourceAccount)
+	before := posts(t, w.ledger)
+	time.Sleep(time.Second)
+	if after := posts(t, w.ledger); after != before {
+		t.Errorf("%d POSTs of a restricted account", after-before)
+	}
+}
+
+// A message that the provider held and dropped: the template is not paused, so
+// it is the portfolio that is paced, and the account is held. A failed payment
+// stops the account too, however many messages were taken before.
+func TestDroppedMessagesAndPaymentsHoldTheAccount(t *testing.T) {
+	t.Parallel()
+	for behaviour, want := range map[string]string{"held_dropped": "132015", "payment": "131042"} {
+		t.Run(behaviour, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			fates := filepath.Join(dir, "fates.csv")
+			if err := os.WriteFile(fates, []byte("phone,behaviour\n+12042000000,"+behaviour+"\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			w := newWorldAt(t, 5, "--profile", "clean", "--pace", "0.01", "--behaviours", fates)
+			w.audience(2000)
+			w.daemon()
+			w.ctl(0, "campaign", "launch", "-f", "spring.yaml", "--yes")
+			w.holds("account " + campaign.SourceCode)
+			if s := w.status(); !strings.HasPrefix(s.Holds[0].Reason, want+":") || s.State != campaign.Paused {
+				t.Errorf("%s: %+v", s.State, s.Holds)
+			}
+		})
+	}
+}
