@@ -63,7 +63,7 @@ func TestBadInput(t *testing.T) {
 		{"no decision", []string{"campaign", "resolve", "1"}, 2, "give one of them: --resend or --fail", "--resend posts once more, --fail gives up"},
 		{"both decisions", []string{"message", "resolve", "1", "--resend", "--fail"}, 2, "give one of them: --resend or --fail", "--resend posts once more, --fail gives up"},
 		{"a flag of no command", []string{"campaign", "status", "1", "--foo"}, 2, `"campaign status" has no flag --foo`, "see: campaignctl campaign status --help"},
-		{"a header without its image", []string{"campaign", "plan", "-f", w.write("image.yaml", replaced(campaignFile, "spring_sale", "promo_image", "  body.2: {column: voucher}\n  button.0: {column: voucher}\n", ""))}, 2, "no value is given for header", "header: {image: {link: …}}"},
+		{"a header without its image", []string{"campaign", "plan", "-f", w.write("image.yaml", replaced(campaignFile, "name: spring\n", "name: image\n", "spring_sale", "promo_image", "  body.2: {column: voucher}\n  button.0: {column: voucher}\n", ""))}, 2, "no value is given for header", "header: {image: {link: …}}"},
 		{"marketing to the US", []string{"send", "--channel", "sales", "--template", "spring_sale", "--language", "en_US", "--to", "+12125550100", "-p", "body.1=x", "-p", "body.2=y", "-p", "button.0=z"}, 7, "US numbers", ""},
 	}
 	for _, c := range cases {
