@@ -34,12 +34,6 @@ type campaignFacts struct {
 
 type templateFacts struct{ marketing bool }
 
-type contactFacts struct {
-	optedOut bool
-	rest     *time.Time
-	nanp     string
-}
-
 func (s *Store) facts(ctx context.Context, conn *pgxpool.Conn, rows []*lockedMessage, t transition) (*facts, error) {
 	f := &facts{
 		campaigns: map[campaign.ID]campaignFacts{}, accounts: map[campaign.ChannelID]int64{},
@@ -112,17 +106,7 @@ func (s *Store) facts(ctx context.Context, conn *pgxpool.Conn, rows []*lockedMes
 		return rows.Err()
 	})
 	if t.people || t.contacts {
-		b.Queue(`SELECT id, opted_out_at IS NOT NULL, rest_until, nanp FROM campaign.contacts WHERE id = ANY($1::bigint[])`, contacts).Query(func(rows pgx.Rows) error {
-			for rows.Next() {
-				var id campaign.ContactID
-				var c contactFacts
-				if err := rows.Scan(&id, &c.optedOut, &c.rest, &c.nanp); err != nil {
-					return err
-				}
-				f.contacts[id] = c
-			}
-			return rows.Err()
-		})
+		f.queuePeople(b, contacts)
 	}
 	return f, conn.SendBatch(ctx, b).Close()
 }
@@ -158,8 +142,6 @@ func (f *facts) of(m *lockedMessage) campaign.Circumstances {
 		Now: f.now, Deadline: m.ExpiresAt, Blocked: f.held(m),
 		Marketing: f.templates[m.TemplateID].marketing, Random: rand.Float64(),
 	}
-	person := f.contacts[m.ContactID]
-	skipTerritories, attemptUS := false, false
 	if m.CampaignID != 0 {
 		k := f.campaigns[m.CampaignID]
 		c.Campaign, c.Retry = k.state, k.retry
@@ -172,17 +154,7 @@ func (f *facts) of(m *lockedMessage) campaign.Circumstances {
 		if k.notAfter != nil && (c.Deadline == nil || k.notAfter.Before(*c.Deadline)) {
 			c.Deadline = k.notAfter
 		}
-		skipTerritories, attemptUS = k.territories, k.attemptUS
 	}
-	c.US = campaign.USMarketing(person.nanp, skipTerritories)
-	if c.Marketing {
-		c.Rest = person.rest
-		switch {
-		case person.optedOut:
-			c.Skip = campaign.ReasonOptedOut
-		case c.US && !attemptUS:
-			c.Skip = campaign.ReasonUSMarketing
-		}
-	}
+	f.person(m, &c)
 	return c
 }
