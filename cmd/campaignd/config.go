@@ -5,10 +5,11 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
+
+	"github.com/campaignd/campaignd/internal/daemon"
 )
 
 // config is what "campaignd run" is told by flags and the environment.
@@ -16,33 +17,10 @@ type config struct {
 	DatabaseURL string
 	Home        string
 	Listen      string
-	Roles       roles
+	Roles       daemon.Roles
 	MaxConns    int
 	MaxWorkers  int
 	Retention   time.Duration
-}
-
-// roles are what a node does. Every node knows every kind of job, so any can
-// lead; its roles choose only what it works.
-type roles struct{ send, webhook, schedule bool }
-
-func parseRoles(text string) (roles, error) {
-	var r roles
-	for _, name := range strings.Split(text, ",") {
-		switch strings.TrimSpace(name) {
-		case "send":
-			r.send = true
-		case "webhook":
-			r.webhook = true
-		case "schedule":
-			r.schedule = true
-		case "all":
-			return roles{true, true, true}, nil
-		default:
-			return r, fmt.Errorf("--roles: %q is not a role: give any of send, webhook, schedule", name)
-		}
-	}
-	return r, nil
 }
 
 func databaseFlags() []cli.Flag {
@@ -71,9 +49,9 @@ func runFlags() []cli.Flag {
 }
 
 func configOf(c *cli.Context) (config, error) {
-	r, err := parseRoles(c.String("roles"))
+	r, err := daemon.ParseRoles(c.String("roles"))
 	if err != nil {
-		return config{}, usageError{err}
+		return config{}, usageError{fmt.Errorf("--roles: %w", err)}
 	}
 	if n := c.Int("max-workers"); n < 0 {
 		return config{}, usageError{fmt.Errorf("--max-workers: %d is less than 0", n)}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/campaignd/campaignd/internal/audience"
 	"github.com/campaignd/campaignd/internal/campaign"
+	"github.com/campaignd/campaignd/internal/daemon"
 	"github.com/campaignd/campaignd/internal/localpg"
 	"github.com/campaignd/campaignd/internal/postgres"
 	"github.com/campaignd/campaignd/internal/simulator"
@@ -118,14 +119,19 @@ func (d *demo) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer pool.Close()
-	daemon, err := newDaemon(ctx, pool, postgres.NewGuard("", func(string) {}), config{Listen: "127.0.0.1:0", Roles: roles{true, true, true}, MaxWorkers: 100}, log)
+	if d.store, err = postgres.Open(ctx, pool); err != nil {
+		return err
+	}
+	engine, err := daemon.New(ctx, daemon.Config{
+		Store: d.store, Guard: postgres.NewGuard("", func(string) {}), Roles: daemon.AllRoles(), Listen: "127.0.0.1:0", MaxWorkers: 100,
+		Logger: log, Version: versionText(),
+	})
 	if err != nil {
 		return err
 	}
-	d.store = daemon.store
 	provider, err := simulator.New(simulator.Config{
 		Listen: "127.0.0.1:0", Key: "demo-key", WebhookSecret: "demo-secret", Seed: 7, Profile: simulator.Realistic, Pace: demoPace,
-		WebhookURL: fmt.Sprintf("http://%s/webhooks/%s", daemon.listener.Addr(), demoChannel),
+		WebhookURL: fmt.Sprintf("http://%s/webhooks/%s", engine.Addr(), demoChannel),
 		LedgerFile: filepath.Join(d.folder, "ledger.jsonl"), Logger: log,
 	})
 	if err != nil {
@@ -142,7 +148,7 @@ func (d *demo) run(ctx context.Context) (err error) {
 		return fmt.Errorf("start the simulated provider: %w", err)
 	}
 	running, stopDaemon := context.WithCancel(ctx)
-	ran := background(func() error { return daemon.Run(running) })
+	ran := background(func() error { return engine.Run(running) })
 	defer func() { stopDaemon(); err = errors.Join(err, <-ran) }()
 
 	return d.tell(ctx, provider.URL())

@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"context"
@@ -20,7 +20,7 @@ func connect(maxWorkers int) func(campaign.Channel) (sender.Provider, error) {
 		maxWorkers = sender.DefaultMaxWorkers
 	}
 	return func(c campaign.Channel) (sender.Provider, error) {
-		client, err := client(c, maxWorkers)
+		client, err := newClient(c, maxWorkers)
 		if err != nil {
 			return nil, err
 		}
@@ -38,7 +38,7 @@ func fingerprint(c campaign.Channel) string {
 	return string(sum[:])
 }
 
-func client(c campaign.Channel, connections int) (*dialog360.Client, error) {
+func newClient(c campaign.Channel, connections int) (*dialog360.Client, error) {
 	key, _, err := secret.Resolve(fmt.Sprintf("the key of channel %q", c.Name), c.KeyRef)
 	if err != nil {
 		return nil, err
