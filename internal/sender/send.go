@@ -73,10 +73,13 @@ func (s *Sender) turn(ctx context.Context, turn campaign.Turn, priority int) err
 	if ch == nil {
 		return s.giveBack(detached, turn)
 	}
+	came := s.Now()
 	wait, cancel := context.WithTimeout(ctx, turnWait)
 	ticket, err := ch.throttle.Wait(wait, throttle.Turn{Priority: priority, Campaign: int64(turn.Campaign)})
 	cancel()
+	ch.observer.Stage(StageLimiter, s.Now().Sub(came))
 	if err != nil {
+		ch.observer.GaveBack()
 		return s.giveBack(detached, turn)
 	}
 	defer ticket.Cancel()
@@ -101,15 +104,20 @@ func (s *Sender) turn(ctx context.Context, turn campaign.Turn, priority int) err
 		// Another message to the same person is in the batch: let it go first.
 		time.Sleep(time.Millisecond)
 	}
+	ch.observer.Stage(StageClaim, s.Now().Sub(started))
 	if !claimed.OK {
+		ch.observer.Refused()
 		return nil
 	}
 	answer := s.post(detached, ch, turn, claimed, validity, &ticket)
+	ch.observer.Answered(answer)
+	known := s.Now()
 	if _, err := s.outcomes.Do(detached, campaign.Outcome{Turn: turn, Answer: answer}); err != nil {
 		// Only the end of the process ends the attempts to write it: the claim stands
 		// and becomes unknown.
 		return fmt.Errorf("record the outcome of message %d: %w", turn.Message, err)
 	}
+	ch.observer.Stage(StageOutcome, s.Now().Sub(known))
 	return nil
 }
 
@@ -122,6 +130,7 @@ func (s *Sender) giveBack(ctx context.Context, turn campaign.Turn) error {
 
 // post builds the request, paces it, posts it and looks at the answer's class.
 func (s *Sender) post(ctx context.Context, ch *channel, turn campaign.Turn, claimed campaign.Claimed, v *campaign.Validity, ticket *throttle.Ticket) campaign.Answer {
+	claimedAt := s.Now()
 	request, err := s.request(ctx, turn, claimed)
 	if err != nil {
 		if errors.Is(err, errUnbuildable) {
@@ -139,10 +148,13 @@ func (s *Sender) post(ctx context.Context, ch *channel, turn campaign.Turn, clai
 	}
 	s.countPost(turn.Campaign)
 	begun := s.Now()
+	ch.observer.Stage(StagePace, begun.Sub(claimedAt))
 	post, cancel := context.WithTimeout(ctx, postTimeout)
 	answer := ch.provider.Send(post, request)
 	cancel()
-	ch.throttle.Observe(s.Now().Sub(begun))
+	took := s.Now().Sub(begun)
+	ch.throttle.Observe(took)
+	ch.observer.Stage(StagePost, took)
 	s.react(ctx, ch, turn, claimed.Template, answer, begun)
 	return answer
 }

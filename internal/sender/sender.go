@@ -65,6 +65,9 @@ type Config struct {
 	// MaxWorkers bounds the messages of a channel that are on the wire at a time,
 	// and so the messages of unknown fate after a crash.
 	MaxWorkers int
+	// Observe gives the observer of a channel, also of one that was taken up before;
+	// nil when nobody measures.
+	Observe func(campaign.Channel) Observer
 	// Now is the clock; time.Now when nil.
 	Now func() time.Time
 }
@@ -101,6 +104,7 @@ type channel struct {
 	problem  string   // why it cannot be used, when it cannot
 	heldAt   time.Time
 	share    *lease // of the channel's rate; nil without a limit
+	observer Observer
 }
 
 type cached[T any] struct {
@@ -252,6 +256,7 @@ func (s *Sender) takeUp(ctx context.Context, c campaign.Channel, known *channel)
 		return err
 	}
 	next.provider = provider
+	next.observer = s.observer(c)
 	if next.throttle == nil {
 		next.throttle = throttle.New(throttle.Config{Rate: c.Rate})
 	} else {

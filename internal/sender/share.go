@@ -3,6 +3,7 @@ package sender
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/campaignd/campaignd/internal/campaign"
@@ -18,6 +19,8 @@ type lease struct {
 	mu    sync.Mutex // one renewal at a time
 	share float64
 	until time.Time // counted from before the share was asked for
+
+	seen atomic.Pointer[throttle.Share] // the last of them, for who must not wait for a renewal
 }
 
 // leaseShare begins the lease of a limited channel, so that its first message
@@ -75,5 +78,7 @@ func (s *Sender) renew(ctx context.Context, ch *channel) {
 		return
 	}
 	ch.share.share, ch.share.until = share, asked.Add(campaign.ShareLease)
-	ch.throttle.SetShare(throttle.Share{Rate: share, Until: ch.share.until})
+	leased := throttle.Share{Rate: share, Until: ch.share.until}
+	ch.throttle.SetShare(leased)
+	ch.share.seen.Store(&leased)
 }
