@@ -12,18 +12,12 @@ import (
 
 	"github.com/campaignd/campaignd/internal/campaign"
 	"github.com/campaignd/campaignd/internal/dialog360"
+	"github.com/campaignd/campaignd/internal/planning"
 	"github.com/campaignd/campaignd/internal/postgres"
 )
 
-const (
-	// mediaLife is how long the provider keeps an upload (whatsapp-facts §2.4).
-	mediaLife = 30 * 24 * time.Hour
-	// mediaSpare is what must be left of that for a message that is sent now: the
-	// provider may hold it for an hour, and the person's phone may be off.
-	mediaSpare = 24 * time.Hour
-	// maxMedium is the provider's bound for documents; other kinds have less.
-	maxMedium = 100 << 20
-)
+// maxMedium is the provider's bound for documents; other kinds have less.
+const maxMedium = 100 << 20
 
 // readMedium reads a local header file, and checks its type and size before
 // anything is sent.
@@ -62,7 +56,7 @@ func (p *program) upload(ctx context.Context, s *postgres.Store, client *dialog3
 		return "", fmt.Errorf("upload %s: %w", m.File, err)
 	}
 	p.note("uploaded %s", m.File)
-	return id, s.SaveMedia(ctx, ch.ID, sum, id, begun.Add(mediaLife))
+	return id, s.SaveMedia(ctx, ch.ID, sum, id, begun.Add(planning.MediaLife))
 }
 
 // uploadParameters replaces local files by what they are at the provider.
@@ -71,7 +65,7 @@ func (p *program) uploadParameters(ctx context.Context, s *postgres.Store, clien
 		if v.Media == nil || v.Media.File == "" {
 			continue
 		}
-		id, err := p.upload(ctx, s, client, ch, v.Media, mediaSpare)
+		id, err := p.upload(ctx, s, client, ch, v.Media, planning.MediaSpare)
 		if err != nil {
 			return err
 		}
@@ -105,7 +99,7 @@ func checkMedia(ctx context.Context, s *postgres.Store, id campaign.ID) error {
 		if err != nil {
 			continue
 		}
-		known, err := s.Media(ctx, found.ChannelID, sha256.Sum256(data), mediaSpare)
+		known, err := s.Media(ctx, found.ChannelID, sha256.Sum256(data), planning.MediaSpare)
 		if err != nil {
 			return err
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/campaignd/campaignd/internal/audience"
 	"github.com/campaignd/campaignd/internal/campaign"
 	"github.com/campaignd/campaignd/internal/phone"
+	"github.com/campaignd/campaignd/internal/planning"
 	"github.com/campaignd/campaignd/internal/postgres"
 )
 
@@ -95,25 +96,13 @@ func (p *program) plan(ctx context.Context, s *postgres.Store, spec campaign.Spe
 	if exists {
 		return foundPlan(ctx, s, spec)
 	}
-	ch, err := s.Channel(ctx, spec.Channel)
-	if err != nil {
-		return campaign.Plan{}, err
-	}
-	list, err := p.audience(ctx, s, spec)
-	if err != nil {
-		return campaign.Plan{}, err
-	}
-	planning, err := planner(ctx, s, spec, ch, list, func(m *campaign.Media) (string, error) {
-		return p.uploadFor(ctx, s, ch, m, mediaNeed(spec, time.Now()))
+	return planning.Create(ctx, s, planning.Input{
+		Spec: spec, Now: time.Now(),
+		List: func(ctx context.Context) (campaign.List, error) { return p.audience(ctx, s, spec) },
+		Upload: func(ctx context.Context, ch campaign.Channel, m *campaign.Media) (string, error) {
+			return p.uploadFor(ctx, s, ch, m, planning.MediaNeed(spec, time.Now()))
+		},
 	})
-	if err != nil {
-		return campaign.Plan{}, err
-	}
-	launched, err := s.CreatePlan(ctx, postgres.PlanInput{Spec: spec, Channel: ch.ID, List: list.ID, Planner: planning})
-	if err != nil {
-		return campaign.Plan{}, err
-	}
-	return planning.Plan(launched), nil
 }
 
 // foundPlan shows a plan that was made before. Its audience is frozen, so nobody
@@ -147,16 +136,12 @@ func foundPlan(ctx context.Context, s *postgres.Store, spec campaign.Spec) (camp
 }
 
 func plannerAgain(ctx context.Context, s *postgres.Store, spec campaign.Spec) (*audience.Planner, error) {
-	ch, err := s.Channel(ctx, spec.Channel)
-	if err != nil {
-		return nil, err
-	}
-	list, err := s.List(ctx, listName(spec))
-	if err != nil {
-		return nil, err
-	}
-	// The files of this plan were uploaded when it was made.
-	return planner(ctx, s, spec, ch, list, func(*campaign.Media) (string, error) { return "uploaded", nil })
+	made, _, err := planning.Prepare(ctx, s, planning.Input{
+		Spec: spec, Now: time.Now(),
+		// The files of this plan were uploaded when it was made.
+		Upload: func(context.Context, campaign.Channel, *campaign.Media) (string, error) { return "uploaded", nil },
+	})
+	return made, err
 }
 
 // noPlanner stands where a plan is known to exist. Should somebody discard it at
@@ -170,35 +155,6 @@ func (noPlanner) Constants() []byte              { return []byte(`{}`) }
 func (noPlanner) Hash() string                   { return "" }
 func (noPlanner) Decide(*campaign.Contact, int64) (campaign.PlannedMessage, error) {
 	return campaign.PlannedMessage{}, errDiscarded
-}
-
-// planner prepares the decisions about every recipient. upload is asked for the
-// provider's id of each local header file.
-func planner(ctx context.Context, s *postgres.Store, spec campaign.Spec, ch campaign.Channel, list campaign.List, upload func(*campaign.Media) (string, error)) (*audience.Planner, error) {
-	templates, err := s.TemplateLanguages(ctx, ch.ID, spec.Template.Name)
-	if err != nil {
-		return nil, err
-	}
-	made, err := audience.NewPlanner(audience.PlannerInput{
-		Spec: spec, Channel: ch, Templates: templates, List: list, Now: time.Now(), Upload: upload,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("plan campaign %q: %w", spec.Name, err)
-	}
-	return made, nil
-}
-
-// mediaNeed is how long an uploaded file must live for a campaign: a week for
-// somebody to launch it, or until its deadline.
-func mediaNeed(spec campaign.Spec, now time.Time) time.Duration {
-	need := 7 * 24 * time.Hour
-	if at := spec.Schedule.At; at != nil {
-		need = max(need, at.Sub(now)+mediaSpare)
-	}
-	if end := spec.Schedule.NotAfter; end != nil {
-		need = max(need, end.Sub(now)+mediaSpare)
-	}
-	return min(need, mediaLife-mediaSpare)
 }
 
 // uploadFor uploads with a client of its own: most campaigns need none, and then
@@ -215,7 +171,7 @@ func (p *program) uploadFor(ctx context.Context, s *postgres.Store, ch campaign.
 // audience gives the list of a campaign; a contact file is imported first, into
 // a list of the campaign's own.
 func (p *program) audience(ctx context.Context, s *postgres.Store, spec campaign.Spec) (campaign.List, error) {
-	name := listName(spec)
+	name := planning.ListName(spec)
 	if spec.Audience.File == "" {
 		return s.List(ctx, name)
 	}
@@ -240,16 +196,6 @@ func (p *program) audience(ctx context.Context, s *postgres.Store, spec campaign
 		p.warn("warning: %s of %s refused, see %s", plural(result.Refused, "row"), spec.Audience.File, result.ErrorsFile)
 	}
 	return s.List(ctx, name)
-}
-
-func listName(spec campaign.Spec) string {
-	switch {
-	case spec.Audience.File == "":
-		return spec.Audience.List
-	case spec.Key == "":
-		return spec.Name
-	}
-	return spec.Name + "/" + spec.Key
 }
 
 func printPlan(w io.Writer, plan campaign.Plan) error {

@@ -42,7 +42,10 @@ func rooms() map[string][]string {
 		// what campaignd runs: it knows everyone but the commands, and those who
 		// only serve them.
 		"internal/daemon": {"internal/campaign", "internal/dialog360", "internal/phone", "internal/postgres", "internal/queue",
-			"internal/secret", "internal/sender", "internal/throttle", "internal/webhook"},
+			"internal/secret", "internal/sender", "internal/throttle", "internal/webhook", "internal/metrics"},
+		// It shows the others from outside; none of them knows it.
+		"internal/metrics":  {"internal/campaign", "internal/postgres", "internal/sender"},
+		"internal/planning": {"internal/campaign", "internal/audience", "internal/postgres"},
 		"internal/pgtest":   {"internal/postgres", "internal/localpg"},
 		"internal/archtest": {},
 		"internal/torture":  {},
@@ -60,7 +63,8 @@ type fence struct {
 func fences() []fence {
 	return []fence{
 		{"github.com/riverqueue/river", []string{"internal/queue", "internal/sender", "internal/postgres", "internal/daemon"}, "jobs are known where they are made and worked"},
-		{"net/http", []string{"internal/dialog360", "internal/webhook", "internal/dashboard", "internal/simulator", "internal/daemon"}, "the others must not know how messages travel"},
+		{"net/http", []string{"internal/dialog360", "internal/webhook", "internal/dashboard", "internal/simulator", "internal/daemon", "internal/metrics"}, "the others must not know how messages travel"},
+		{"github.com/prometheus", []string{"internal/metrics"}, "those who are measured must not know how"},
 		{"github.com/jackc/pgx/v5", []string{"internal/postgres", "internal/queue", "internal/pgtest"}, "no SQL outside internal/postgres"},
 		{"database/sql", nil, "pgx is used directly"},
 		{"github.com/testcontainers/testcontainers-go", []string{"internal/pgtest"}, "containers are for tests"},

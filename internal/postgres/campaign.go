@@ -22,13 +22,17 @@ func (s *Store) Launch(ctx context.Context, id campaign.ID) (campaign.State, boo
 		if err := lockExclusively(ctx, tx, campaignKey(id)); err != nil {
 			return err
 		}
-		if err := tx.QueryRow(ctx, `SELECT state FROM campaign.campaigns WHERE id = $1`, id).Scan(&state); err != nil {
+		var planned bool
+		if err := tx.QueryRow(ctx, `SELECT state, plan_hash <> '' FROM campaign.campaigns WHERE id = $1`, id).Scan(&state, &planned); err != nil {
 			return err
 		}
 		switch state {
 		case campaign.Cancelled:
 			return campaign.ErrState.With("it is cancelled", "plan it anew under another key")
 		case campaign.Draft:
+			if !planned {
+				return errAwaitsPlan(id)
+			}
 		default:
 			return nil
 		}

@@ -50,10 +50,11 @@ type Planner interface {
 
 // PlanInput is what a plan is made of.
 type PlanInput struct {
-	Spec    campaign.Spec
-	Channel campaign.ChannelID
-	List    campaign.ListID
-	Planner Planner
+	Spec     campaign.Spec
+	Campaign campaign.ID // the row that a launch from SQL or a schedule made, which waits for its plan; 0: a row is made
+	Channel  campaign.ChannelID
+	List     campaign.ListID
+	Planner  Planner
 }
 
 // CreatePlan freezes an audience: in one transaction it stores the campaign as a
@@ -64,7 +65,7 @@ type PlanInput struct {
 // other content is ErrConflict and names what differs. ErrConflict also says
 // that a template was synchronised to other slots meanwhile.
 func (s *Store) CreatePlan(ctx context.Context, in PlanInput) (campaign.Launched, error) {
-	launched, found, err := s.findPlan(ctx, in.Spec)
+	launched, found, err := s.findPlanOf(ctx, in)
 	if err != nil || found {
 		return launched, err
 	}
@@ -83,7 +84,7 @@ func (s *Store) CreatePlan(ctx context.Context, in PlanInput) (campaign.Launched
 	})
 	if errors.Is(err, errPlanned) {
 		// Somebody else planned it a moment ago.
-		if launched, found, err = s.findPlan(ctx, in.Spec); err == nil && !found {
+		if launched, found, err = s.findPlanOf(ctx, in); err == nil && !found {
 			err = campaign.ErrConflict.With(fmt.Sprintf("campaign %q was planned and discarded at the same time", in.Spec.Name), "try again")
 		}
 		return launched, err
@@ -112,7 +113,7 @@ func (s *Store) createPlan(ctx context.Context, tx pgx.Tx, in PlanInput) (campai
 	var now time.Time
 	var before campaign.MessageID
 	err = tx.QueryRow(ctx, planInsertSQL, pgx.StrictNamedArgs{
-		"name": in.Spec.Name, "key": in.Spec.Key, "channel": in.Channel, "list": in.List, "spec": json.RawMessage(spec),
+		"campaign": in.Campaign, "name": in.Spec.Name, "key": in.Spec.Key, "channel": in.Channel, "list": in.List, "spec": json.RawMessage(spec),
 		"spec_hash": in.Spec.Hash(), "rate": in.Spec.Rate, "constants": json.RawMessage(in.Planner.Constants()), "templates": ids,
 		"starts_at": in.Spec.Schedule.At, "not_after": in.Spec.Schedule.NotAfter,
 	}).Scan(&out.ID, &now, &before)
@@ -133,7 +134,7 @@ func (s *Store) createPlan(ctx context.Context, tx pgx.Tx, in PlanInput) (campai
 		return none, err
 	}
 	defer reader.Release()
-	rows, err := reader.Query(ctx, planContactsSQL, pgx.StrictNamedArgs{"list": in.List})
+	rows, err := reader.Query(ctx, planContactsSQL, pgx.StrictNamedArgs{"list": in.List, "inner": s.people.inner, "outer": s.people.outer})
 	if err != nil {
 		return none, err
 	}
@@ -205,7 +206,8 @@ func (p *planSource) Next() bool {
 	}
 	var c campaign.Contact
 	var row int64
-	p.err = p.rows.Scan(&c.ID, &c.Phone, &c.MatchKey, &c.Country, &c.NANP, &c.Language, &c.TimeZone, &c.Attributes, &c.OptIn, &c.OptedOutAt, &row)
+	p.err = p.rows.Scan(&c.ID, &c.Phone, &c.MatchKey, &c.Country, &c.NANP, &c.Language, &c.TimeZone, &c.Attributes, &c.OptIn, &c.OptedOutAt,
+		&c.Suppressed, &c.CountryBlocked, &row)
 	if p.err != nil {
 		return false
 	}
@@ -243,6 +245,8 @@ func (s *Store) findPlan(ctx context.Context, spec campaign.Spec) (campaign.Laun
 		return campaign.Launched{}, false, nil
 	case err != nil:
 		return campaign.Launched{}, false, fmt.Errorf("look for campaign %q: %w", spec.Name, translate(err))
+	case l.State == campaign.Draft && l.PlanHash == "":
+		return campaign.Launched{}, false, errAwaitsPlan(l.ID)
 	case hash == spec.Hash():
 		return l, true, nil
 	}
@@ -259,6 +263,29 @@ func (s *Store) findPlan(ctx context.Context, spec campaign.Spec) (campaign.Laun
 		hint += ", or discard the draft with --replace"
 	}
 	return campaign.Launched{}, false, campaign.ErrConflict.With(message, hint)
+}
+
+// findPlanOf is findPlan, or for a campaign that waits for its plan whether it has
+// one now. A campaign that was cancelled meanwhile counts as planned: it must not
+// be.
+func (s *Store) findPlanOf(ctx context.Context, in PlanInput) (campaign.Launched, bool, error) {
+	if in.Campaign == 0 {
+		return s.findPlan(ctx, in.Spec)
+	}
+	var l campaign.Launched
+	err := s.pool.QueryRow(ctx, `SELECT id, name, state, plan_hash, total, eligible FROM campaign.campaigns WHERE id = $1`, in.Campaign).
+		Scan(&l.ID, &l.Name, &l.State, &l.PlanHash, &l.Total, &l.Eligible)
+	if err != nil {
+		return campaign.Launched{}, false, fmt.Errorf("look for campaign %d: %w", in.Campaign, translate(err))
+	}
+	l.Skipped = map[string]int64{}
+	return l, l.PlanHash != "" || l.State != campaign.Draft, nil
+}
+
+// errAwaitsPlan refuses what needs a plan that a daemon has yet to make.
+func errAwaitsPlan(id campaign.ID) error {
+	return campaign.ErrState.With(fmt.Sprintf("campaign %d is yet to be planned by a daemon, which then starts it", id),
+		fmt.Sprintf("campaignctl campaign status %d says what it waits for", id))
 }
 
 // FindPlan finds the campaign that was planned under this name and key, whatever
@@ -312,7 +339,7 @@ func (s *Store) DiscardPlan(ctx context.Context, id campaign.ID) error {
 		}
 		var state campaign.State
 		var started bool
-		err := tx.QueryRow(ctx, `SELECT state, started_at IS NOT NULL, first_id, last_id FROM campaign.campaigns WHERE id = $1`, id).
+		err := tx.QueryRow(ctx, `SELECT state, started_at IS NOT NULL, first_id, last_id FROM campaign.campaigns WHERE id = $1 FOR UPDATE`, id).
 			Scan(&state, &started, &first, &last)
 		if err != nil {
 			return err
