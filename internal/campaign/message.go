@@ -46,6 +46,8 @@ type Message struct {
 	Resend  bool // a POST of unknown fate was made, and another one waits or is under way
 	Resends int  // how often a POST of unknown fate was repeated
 
+	ZoneSet ZoneSetID // where the person may be; 0: no window binds the message
+
 	ExpiresAt   *time.Time
 	SentAt      *time.Time
 	DeliveredAt *time.Time
@@ -62,6 +64,8 @@ type Circumstances struct {
 	Blocked  bool       // a hold stands, or the campaign is not running
 	Skip     string     // why this person must not be written to now, found at the claim
 	Rest     *time.Time // the person rests from marketing until then
+	Capped   *time.Time // a frequency cap that defers leaves room for the message then
+	Hours    *OpenHours // when the message may be sent; nil: at any hour
 
 	Marketing bool
 	US        bool             // the pause of marketing to US numbers covers the person
@@ -71,6 +75,19 @@ type Circumstances struct {
 
 func (c Circumstances) expired(at time.Time) bool {
 	return c.Deadline != nil && !at.Before(*c.Deadline)
+}
+
+// opening moves a due time to where the window is open. over is the reason why
+// the message cannot be sent any more, where that is so.
+func (c Circumstances) opening(due time.Time) (opens time.Time, over string) {
+	if c.expired(due) {
+		return due, ReasonExpired
+	}
+	opens, ok := c.Hours.Next(due)
+	if !ok || c.expired(opens) {
+		return due, ReasonNoWindow
+	}
+	return opens, ""
 }
 
 // Change is what follows from a transition beside the row itself.
@@ -154,6 +171,12 @@ func (m *Message) giveBack(c Circumstances) bool {
 		m.wait(c.Now, "", c)
 	case c.Rest != nil && c.Rest.After(c.Now):
 		m.wait(*c.Rest, ReasonRest, c)
+	case c.Capped != nil && c.expired(*c.Capped):
+		m.end(Skipped, ReasonFrequencyCap, c)
+	case c.Capped != nil:
+		m.wait(*c.Capped, ReasonFrequencyCap, c)
+	case !c.Hours.Open(c.Now):
+		m.wait(c.Now, "", c)
 	default:
 		return false
 	}
@@ -171,6 +194,16 @@ func (m *Message) Release(attempt int, c Circumstances) {
 	}
 }
 
+// Postpone moves a due message whose window is closed to the next opening, so
+// that it takes no turn for nothing. It reports whether it did.
+func (m *Message) Postpone(c Circumstances) bool {
+	if m.State != Pending && m.State != Deferred || m.DueAt == nil || m.DueAt.After(c.Now) || c.Hours.Open(c.Now) {
+		return false
+	}
+	m.wait(c.Now, "", c)
+	return true
+}
+
 // Cancel ends what waits, when its campaign was cancelled or its deadline has
 // passed. A message whose POST may be on the wire is left alone: its answer ends
 // it.
@@ -186,8 +219,13 @@ func (m *Message) Cancel(c Circumstances) {
 	}
 }
 
-// wait puts a message back to where fan-out finds it at the time due.
+// wait puts a message back to where fan-out finds it at the time due, or when its
+// window opens after it.
 func (m *Message) wait(due time.Time, reason string, c Circumstances) {
+	opens, over := c.opening(due)
+	if opens.After(due) && reason == "" {
+		reason = ReasonWindow
+	}
 	if m.Posts == 0 {
 		m.State = Pending
 		m.Reason = reason
@@ -202,11 +240,11 @@ func (m *Message) wait(due time.Time, reason string, c Circumstances) {
 			m.Reason = ReasonReleased
 		}
 	}
-	m.DueAt = &due
+	m.DueAt = &opens
 	if c.Campaign == Cancelled {
 		m.end(MessageCancelled, "", c)
-	} else if c.expired(due) {
-		m.end(Skipped, ReasonExpired, c)
+	} else if over != "" {
+		m.end(Skipped, over, c)
 	}
 }
 
@@ -293,12 +331,12 @@ func (m *Message) unknown() { m.State, m.Reason, m.DueAt = Unknown, "", nil }
 const unreachablePause = 5 * time.Second
 
 func (m *Message) waitUnreachable(c Circumstances) {
-	due := c.Now.Add(unreachablePause)
+	due, over := c.opening(c.Now.Add(unreachablePause))
 	m.State, m.Reason, m.DueAt = Deferred, ReasonUnreachable, &due
 	if c.Campaign == Cancelled {
 		m.end(MessageCancelled, "", c)
-	} else if c.expired(due) {
-		m.end(Skipped, ReasonExpired, c)
+	} else if over != "" {
+		m.end(Skipped, over, c)
 	}
 }
 
@@ -474,14 +512,13 @@ func (m *Message) fail(f Failure, c Circumstances, after time.Duration) Change {
 		m.failedAt(c.Now)
 		return change
 	}
-	m.State, m.Reason, m.DueAt = Deferred, ReasonRetry, &due
-	if c.Campaign == Cancelled || c.expired(due) {
-		m.State, m.DueAt = Failed, nil
-		if c.Campaign != Cancelled {
-			m.Reason = ReasonExpired
-		} else {
-			m.Reason = ""
-		}
+	opens, over := c.opening(due)
+	m.State, m.Reason, m.DueAt = Deferred, ReasonRetry, &opens
+	if c.Campaign == Cancelled {
+		over = ""
+	}
+	if c.Campaign == Cancelled || over != "" {
+		m.State, m.Reason, m.DueAt = Failed, over, nil
 		m.failedAt(c.Now)
 	}
 	return change
@@ -521,10 +558,10 @@ func (m *Message) Resolve(resend bool, c Circumstances) bool {
 		m.failedAt(c.Now)
 		return true
 	}
-	if c.Campaign == Cancelled || c.expired(c.Now) {
+	due, over := c.opening(c.Now)
+	if c.Campaign == Cancelled || over != "" {
 		return false
 	}
-	due := c.Now
 	m.State, m.Reason, m.DueAt, m.Resend, m.Resends = Deferred, ReasonResend, &due, true, m.Resends+1
 	return true
 }
@@ -533,10 +570,10 @@ func (m *Message) Resolve(resend bool, c Circumstances) bool {
 // binds a person. It reports whether it did: a message whose POST had an unknown
 // fate is not retried, for it may have arrived.
 func (m *Message) Retry(c Circumstances) bool {
-	if m.State != Failed || m.ErrorCode == CodeUnresolved || c.Campaign == Cancelled || c.expired(c.Now) {
+	due, over := c.opening(c.Now)
+	if m.State != Failed || m.ErrorCode == CodeUnresolved || c.Campaign == Cancelled || over != "" {
 		return false
 	}
-	due := c.Now
 	m.State, m.Reason, m.DueAt, m.FailedAt = Deferred, ReasonRetry, &due, nil
 	return true
 }
@@ -549,7 +586,12 @@ const CodeUnresolved = "unresolved"
 // waits, the code of what failed.
 func (m *Message) Detail() string {
 	switch m.State {
-	case Skipped, Deferred, Pending:
+	case Deferred, Pending:
+		if m.Reason == ReasonWindow {
+			return windowDetail(m.ZoneSet)
+		}
+		return m.Reason
+	case Skipped:
 		return m.Reason
 	case Failed:
 		return m.ErrorCode

@@ -94,11 +94,16 @@ func (s Spec) Differences(other Spec) []string {
 	}
 	differ("schedule.at", sameTime(s.Schedule.At, other.Schedule.At))
 	differ("schedule.not_after", sameTime(s.Schedule.NotAfter, other.Schedule.NotAfter))
+	differ("schedule.window", s.Schedule.Window == other.Schedule.Window)
+	differ("schedule.days", slices.Equal(s.Schedule.Days, other.Schedule.Days))
+	differ("schedule.timezone", s.Schedule.TimeZone == other.Schedule.TimeZone)
+	differ("frequency_cap", reflect.DeepEqual(s.FrequencyCap, other.FrequencyCap))
 	differ("rate", s.Rate == other.Rate)
 	differ("on_unknown", s.OnUnknown == other.OnUnknown)
 	differ("us_marketing", s.USMarketing == other.USMarketing)
 	differ("us_territories", s.USTerritories == other.USTerritories)
 	differ("retry", maps.Equal(s.Retry, other.Retry))
+	differ("opt_in", s.OptIn == other.OptIn)
 	return keys
 }
 
@@ -114,6 +119,10 @@ type PlannedMessage struct {
 	TemplateID TemplateID
 	Parameters []byte // JSON of what varies between recipients; the constants belong to the campaign
 	Skip       string // a skip reason; empty when the person is to get the message
+
+	ZoneSet *ZoneSet  // of those whom a window binds, without its ID; compared by pointer
+	DueAt   time.Time // when the message may be sent; zero: as soon as its campaign runs
+	Waits   string    // the reason why it waits until then; empty when it does not
 }
 
 // Launched is a planned campaign: what "campaign launch --json" prints (design

@@ -17,6 +17,10 @@ type Spec struct {
 	USMarketing   string                     `json:"us_marketing"`    // skip, attempt
 	USTerritories string                     `json:"us_territories"`  // allow, skip
 	Retry         map[string]Retry           `json:"retry,omitempty"` // by code: "131049"
+	FrequencyCap  *FrequencyCap              `json:"frequency_cap,omitempty"`
+	// OptIn is OptInAssumed where everybody on the list is known to have agreed;
+	// empty: marketing goes to those only of whom an opt-in is recorded.
+	OptIn string `json:"opt_in,omitempty"`
 }
 
 // TemplateRef names a template and where its language comes from.
@@ -49,4 +53,12 @@ type ParameterSource struct {
 type Schedule struct {
 	At       *time.Time `json:"at,omitempty"`
 	NotAfter *time.Time `json:"not_after,omitempty"`
+
+	Window   string   `json:"window,omitempty"`   // hours as ParseWindow spells them, or preset
+	Days     []string `json:"days,omitempty"`     // as ParseDays orders them; none means every day
+	TimeZone string   `json:"timezone,omitempty"` // whose clock counts: recipient, or an IANA name
 }
+
+// ZoneRecipient is the time zone of a campaign file that stands for each
+// recipient's own.
+const ZoneRecipient = "recipient"

@@ -1,0 +1,51 @@
+package campaign
+
+import (
+	"strconv"
+	"strings"
+	"time"
+)
+
+// ZoneSetID names a ZoneSet in the database. Zero is no set: the message may be
+// sent at any hour.
+type ZoneSetID int16
+
+// ZoneSet says where a person may be, which decides when a window is open for
+// them. Few sets serve any number of people, so a message holds the number of
+// its set and not the zones.
+type ZoneSet struct {
+	ID      ZoneSetID
+	Country string   // ISO 3166-1 alpha-2 where a preset depends on it, else empty
+	Zones   []string // IANA names, sorted; none where nothing is known
+}
+
+// Locations loads the zones. The error names one that this program does not
+// know.
+func (z ZoneSet) Locations() ([]*time.Location, error) {
+	locations := make([]*time.Location, len(z.Zones))
+	for i, name := range z.Zones {
+		var err error
+		if locations[i], err = time.LoadLocation(name); err != nil {
+			return nil, err
+		}
+	}
+	return locations, nil
+}
+
+// Key is the same for equal sets.
+func (z ZoneSet) Key() string { return z.Country + ":" + strings.Join(z.Zones, ",") }
+
+// windowDetail is the second half of a counter's key for messages that wait for
+// their window: which set they belong to, so that a status can say what they
+// wait for without looking at a row.
+func windowDetail(set ZoneSetID) string { return ReasonWindow + "/" + strconv.Itoa(int(set)) }
+
+// WindowDetail reads the detail of a counter back; false when it is another's.
+func WindowDetail(detail string) (ZoneSetID, bool) {
+	text, ok := strings.CutPrefix(detail, ReasonWindow+"/")
+	if !ok {
+		return 0, false
+	}
+	n, err := strconv.ParseInt(text, 10, 16)
+	return ZoneSetID(n), err == nil
+}
