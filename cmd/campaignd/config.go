@@ -17,6 +17,8 @@ type config struct {
 	DatabaseURL string
 	Home        string
 	Listen      string
+	Metrics     string // address; "" and off are nowhere
+	AskMetrics  bool   // the address was asked for, and is not the default
 	Roles       daemon.Roles
 	MaxConns    int
 	MaxWorkers  int
@@ -40,6 +42,7 @@ func logFlags() []cli.Flag {
 func runFlags() []cli.Flag {
 	flags := append(databaseFlags(),
 		&cli.StringFlag{Name: "listen", EnvVars: []string{"CAMPAIGN_LISTEN"}, Value: "127.0.0.1:8080", Usage: "take webhooks and health checks at `ADDR`"},
+		metricsFlag(),
 		&cli.StringFlag{Name: "roles", EnvVars: []string{"CAMPAIGN_ROLES"}, Value: "send,webhook,schedule", Usage: "what this node does: any of send, webhook, schedule"},
 		&cli.IntFlag{Name: "max-connections", EnvVars: []string{"CAMPAIGN_MAX_CONNECTIONS"}, Value: 20, Usage: "open at most `N` database connections (at least 8)"},
 		&cli.IntFlag{Name: "max-workers", EnvVars: []string{"CAMPAIGN_MAX_WORKERS"}, DefaultText: "500", Usage: "have at most `N` messages of a channel on the wire at a time; it bounds the messages of unknown fate after a crash"},
@@ -64,6 +67,7 @@ func configOf(c *cli.Context) (config, error) {
 	}
 	return config{
 		DatabaseURL: c.String("database-url"), Home: c.String("home"), Listen: c.String("listen"),
+		Metrics: c.String("metrics-listen"), AskMetrics: c.IsSet("metrics-listen"),
 		Roles: r, MaxConns: c.Int("max-connections"), MaxWorkers: c.Int("max-workers"), Retention: c.Duration("message-retention"),
 	}, nil
 }

@@ -46,8 +46,12 @@ func runCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
+			looking, err := listenMetrics(config.Metrics, config.AskMetrics, log)
+			if err != nil {
+				return err
+			}
 			d, err := daemon.New(c.Context, daemon.Config{
-				Store: store, Guard: guard, Roles: config.Roles, Listen: config.Listen, MaxWorkers: config.MaxWorkers,
+				Store: store, Guard: guard, Roles: config.Roles, Listen: config.Listen, Metrics: looking, MaxWorkers: config.MaxWorkers,
 				Retention: config.Retention, Logger: log, Version: versionText(),
 			})
 			if err != nil {

@@ -97,6 +97,12 @@ func (d *directory) refresh(ctx context.Context) error {
 	return nil
 }
 
+// known says whether a channel has that name.
+func (d *directory) known(name string) bool {
+	_, _, ok := d.lookup(name)
+	return ok
+}
+
 func (d *directory) lookup(name string) (campaign.ChannelID, string, bool) {
 	d.mu.RLock()
 	defer d.mu.RUnlock()

@@ -21,6 +21,7 @@ import (
 
 	"github.com/campaignd/campaignd/internal/campaign"
 	"github.com/campaignd/campaignd/internal/dialog360"
+	"github.com/campaignd/campaignd/internal/metrics"
 	"github.com/campaignd/campaignd/internal/phone"
 	"github.com/campaignd/campaignd/internal/postgres"
 	"github.com/campaignd/campaignd/internal/queue"
@@ -36,6 +37,9 @@ type Config struct {
 	// Listen is where webhooks and health checks are taken, host:port; port 0
 	// takes a free one.
 	Listen string
+	// Metrics is where /metrics and /debug/pprof/ are served until the daemon has
+	// stopped, a private address; nil serves them nowhere.
+	Metrics net.Listener
 	// MaxWorkers bounds the messages of a channel that are on the wire at a time;
 	// 0 means sender.DefaultMaxWorkers.
 	MaxWorkers int
@@ -63,6 +67,7 @@ type Daemon struct {
 	janitor  *janitor
 	listener net.Listener
 	server   *http.Server
+	metrics  *metrics.Metrics
 	ready    atomic.Bool
 	// writes is the context of last writes: it outlives the stop.
 	writes    context.Context
@@ -78,14 +83,16 @@ type client interface {
 // New makes a daemon ready to run: partitions are made and the address is taken,
 // so that Addr can be told to others. It sends nothing before Run.
 func New(ctx context.Context, config Config) (*Daemon, error) {
-	store, log := config.Store, config.Logger
+	measured := metrics.New()
+	config.Logger = slog.New(measured.Logs(config.Logger.Handler()))
+	store, log := measured.Store(config.Store), config.Logger
 	if err := store.MakePartitions(ctx, 0); err != nil {
 		return nil, err
 	}
 	if config.Connect == nil {
 		config.Connect = connect(config.MaxWorkers)
 	}
-	d := &Daemon{config: config, log: log, store: store}
+	d := &Daemon{config: config, log: log, store: config.Store, metrics: measured}
 	d.writes, d.endWrites = context.WithCancel(context.Background())
 
 	host, err := os.Hostname()
@@ -93,10 +100,11 @@ func New(ctx context.Context, config Config) (*Daemon, error) {
 		host = "node"
 	}
 	node := fmt.Sprintf("%s_%d_%d", host, os.Getpid(), time.Now().UnixNano())
-	d.sender = sender.New(d.writes, sender.Config{Node: node, Store: store, Connect: config.Connect, Fingerprint: fingerprint, Logger: log, MaxWorkers: config.MaxWorkers})
+	d.sender = sender.New(d.writes, sender.Config{Node: node, Store: store, Connect: config.Connect, Fingerprint: fingerprint, Logger: log, MaxWorkers: config.MaxWorkers,
+		Observe: measured.Channel})
 	workers := river.NewWorkers()
 	river.AddWorker(workers, &sender.Worker{Sender: d.sender})
-	river.AddWorker(workers, &partitionWorker{store: store, log: log, retention: config.Retention})
+	river.AddWorker(workers, &partitionWorker{store: config.Store, log: log, retention: config.Retention})
 	jobs, err := queue.Worker(store.Pool(), queue.Config{
 		ID:      node,
 		Logger:  slog.New(levelled{log.Handler(), slog.LevelWarn}),
@@ -116,11 +124,11 @@ func New(ctx context.Context, config Config) (*Daemon, error) {
 	d.handler = webhook.NewHandler(store, d.channels.lookup, log)
 	d.applier = &webhook.Applier{Store: store, Parse: parseWebhook, Explain: dialog360.Explain, Stored: d.handler.Stored(),
 		Dropped: d.lookAtTemplate, Logger: log}
-	d.janitor = &janitor{store: store, log: log, guard: config.Guard, schedule: config.Roles.Schedule}
+	d.janitor = &janitor{store: config.Store, log: log, guard: config.Guard, schedule: config.Roles.Schedule}
 
 	mux := http.NewServeMux()
 	if config.Roles.Webhook {
-		mux.Handle("POST /webhooks/{channel}", d.handler)
+		mux.Handle("POST /webhooks/{channel}", measured.Webhooks(d.handler, d.channels.known))
 	}
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", d.readyz)
@@ -129,6 +137,8 @@ func New(ctx context.Context, config Config) (*Daemon, error) {
 	if d.listener, err = net.Listen("tcp", config.Listen); err != nil {
 		return nil, campaign.ErrInvalid.With(fmt.Sprintf("cannot listen at %s: %s", config.Listen, errors.Unwrap(err)), "give another address with --listen")
 	}
+	measured.Watch(metrics.Sources{Overview: store.Overview, Pool: store.PoolStats, Flows: d.sender.Flows, Ready: d.ready.Load,
+		Version: config.Version, Roles: config.Roles.names()})
 	return d, nil
 }
 
@@ -180,6 +190,8 @@ func (d *Daemon) Run(ctx context.Context) error {
 	if d.config.Roles.Webhook {
 		component(&others, stopped, "webhooks", d.applier.Run)
 	}
+	stopMetrics := d.serveMetrics()
+	defer stopMetrics()
 	served := make(chan error, 1)
 	go func() { served <- d.server.Serve(d.listener) }()
 	d.ready.Store(true)
