@@ -25,11 +25,6 @@ const (
 	DialectSandbox = "sandbox"
 )
 
-// ShareLease is how long a node may use its share of a channel's rate without
-// renewing it: three times the period of renewal. Nodes count it from before
-// they ask, the database from after.
-const ShareLease = 6 * time.Second
-
 // HoldScope says what a hold stops.
 type HoldScope string
 

@@ -57,9 +57,11 @@ func lockExclusively(ctx context.Context, tx pgx.Tx, keys ...lockKey) error {
 	return nil
 }
 
-// tryLock takes a lock for work that one process at a time does.
+// tryLock takes a lock for work that one process at a time does. A node that is
+// stopped or cut off in the middle of it does not keep it from the others.
 func tryLock(ctx context.Context, tx pgx.Tx, class, id int32) (bool, error) {
 	var ok bool
-	err := tx.QueryRow(ctx, `SELECT pg_try_advisory_xact_lock($1, $2)`, class, id).Scan(&ok)
+	err := tx.QueryRow(ctx, `SELECT pg_try_advisory_xact_lock($1, $2) FROM set_config('idle_in_transaction_session_timeout', '10s', true)`,
+		class, id).Scan(&ok)
 	return ok, err
 }

@@ -60,7 +60,7 @@ type Flow struct {
 	Channel string
 	Limit   float64       // messages per second over all nodes; 0 is no limit
 	Now     float64       // what this node may send now, a slow-down included; 0 without a limit that binds it
-	Leased  bool          // whether Share and Lease mean anything: only a limited channel is divided
+	Leased  bool          // whether Share and Lease mean anything: only a limit is divided
 	Share   float64       // what this node leased of the limit
 	Lease   time.Duration // how long that lease is still good; below 0 when it ended
 	Waiting int           // turns in the limiter's line
@@ -74,11 +74,8 @@ func (s *Sender) Flows() []Flow {
 	for _, ch := range s.sending() {
 		f := Flow{Channel: ch.Name, Waiting: ch.throttle.Waiting(), Workers: ch.workers}
 		f.Limit, f.Now = ch.throttle.Rate()
-		if l := ch.share; l != nil {
-			f.Leased = true
-			if seen := l.seen.Load(); seen != nil {
-				f.Share, f.Lease = seen.Rate, seen.Until.Sub(s.Now())
-			}
+		if seen := ch.share.seen.Load(); seen != nil && !seen.Until.IsZero() {
+			f.Leased, f.Share, f.Lease = true, seen.Rate, seen.Until.Sub(s.Now())
 		}
 		flows = append(flows, f)
 	}

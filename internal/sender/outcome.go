@@ -94,9 +94,7 @@ func (s *Sender) react(ctx context.Context, ch *channel, turn campaign.Turn, tem
 		ch.streaks.answered()
 		log.Debug("refused", "code", a.Failure.Code, "class", a.Failure.Class)
 		if a.Failure.Class == campaign.SlowDown {
-			if cut, rate := ch.throttle.SlowDown(begun); cut {
-				log.Warn("the provider asks us to slow down", "code", a.Failure.Code, "rate", rate)
-			}
+			s.slowDown(ch, begun)
 		}
 		if a.Failure.Operator && ch.streaks.failed(template, a.Failure.Code) {
 			s.hold(ctx, campaign.Hold{Scope: campaign.HoldTemplate, ScopeID: int64(template), Source: campaign.SourceRepeated,

@@ -32,7 +32,7 @@ type Store interface {
 	Release(ctx context.Context, turns []campaign.Turn) error
 	Record(ctx context.Context, outcomes []campaign.Outcome) error
 
-	RenewShare(ctx context.Context, channel campaign.ChannelID, node string, rate, weight, confirmed float64) (float64, error)
+	RenewShare(ctx context.Context, channel campaign.ChannelID, node string, demand campaign.Demand) (campaign.Share, error)
 	DropShares(ctx context.Context, node string) error
 
 	PutHold(ctx context.Context, h campaign.Hold) error
@@ -90,6 +90,8 @@ type Sender struct {
 	templates map[campaign.TemplateID]cached[campaign.Template]
 	constants map[campaign.ID]campaign.Parameters
 	posts     map[campaign.ID]int64 // since Posts was asked last
+
+	slowed chan *channel // to tell the other nodes at once
 }
 
 // channel is one sending number on this node.
@@ -103,7 +105,7 @@ type channel struct {
 	key      string   // the fingerprint of its key
 	problem  string   // why it cannot be used, when it cannot
 	heldAt   time.Time
-	share    *lease // of the channel's rate; nil without a limit
+	share    *lease // of the channel's rate
 	observer Observer
 }
 
@@ -134,6 +136,7 @@ func New(ctx context.Context, c Config) *Sender {
 		templates: map[campaign.TemplateID]cached[campaign.Template]{},
 		constants: map[campaign.ID]campaign.Parameters{},
 		posts:     map[campaign.ID]int64{},
+		slowed:    make(chan *channel, 16),
 	}
 	s.claims = batch.New(ctx, flights, batchSize, c.Store.Claim)
 	s.outcomes = batch.New(ctx, flights, batchSize, func(ctx context.Context, o []campaign.Outcome) ([]struct{}, error) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -29,7 +30,7 @@ type memory struct {
 	outcomes []campaign.Outcome
 	holds    []campaign.Hold
 	lifted   int
-	renewed  int
+	demands  []campaign.Demand
 	unleased error
 }
 
@@ -87,11 +88,17 @@ func (m *memory) LiftHold(context.Context, campaign.HoldScope, int64, string) (b
 	return false, nil
 }
 
-func (m *memory) RenewShare(_ context.Context, _ campaign.ChannelID, _ string, rate, _, _ float64) (float64, error) {
+func (m *memory) RenewShare(_ context.Context, id campaign.ChannelID, _ string, d campaign.Demand) (campaign.Share, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.renewed++
-	return rate, m.unleased
+	m.demands = append(m.demands, d)
+	rate := math.Inf(1)
+	for _, c := range m.channels {
+		if c.ID == id && c.Rate > 0 {
+			rate = c.Rate
+		}
+	}
+	return campaign.Share{Rate: rate, Allowed: rate, CutAge: -1}, m.unleased
 }
 
 func (m *memory) DropShares(context.Context, string) error { return nil }
@@ -440,6 +447,54 @@ func TestWithoutALeaseNothingIsSent(t *testing.T) {
 		s.renew(t.Context(), s.channel(1))
 		if !try() {
 			t.Error("nothing was posted with a new lease")
+		}
+	})
+}
+
+// An answer that asks us to slow down slows this node at once, and all the others
+// as soon as the database knows: it is told until it has heard, and once.
+func TestSlowDownIsToldToAllNodes(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := &memory{}
+		s, _ := start(t, m, 10, func(_ context.Context, r *campaign.Request) campaign.Answer {
+			r.Validity.Begin()
+			return campaign.Answer{Kind: campaign.AnswerFailed, Failure: campaign.Failure{Code: "130429", Class: campaign.SlowDown}}
+		})
+		defer s.Close()
+		ch := s.channel(1)
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { defer close(done); s.renewShares(ctx) }()
+		defer func() { stop(); <-done }()
+		synctest.Wait()
+		time.Sleep(time.Millisecond)
+
+		begun := time.Now()
+		m.unleased = errors.New("no database")
+		if err := work(t.Context(), s, 1); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if d := m.demands[len(m.demands)-1]; !d.Refused.Equal(begun) || d.Using != 10 || d.Sent == 0 {
+			t.Errorf("at once it says %+v, the POST was begun at %v", d, begun)
+		}
+		if _, now := ch.throttle.Rate(); now != 5 {
+			t.Errorf("meanwhile it sends %v/s, want 5/s", now)
+		}
+		m.unleased = nil
+		time.Sleep(renewEvery)
+		synctest.Wait()
+		if d := m.demands[len(m.demands)-1]; !d.Refused.Equal(begun) {
+			t.Errorf("what was not heard is not said again: %+v", d)
+		}
+		if _, now := ch.throttle.Rate(); now != 10 { // what the store answers
+			t.Errorf("with the share it sends %v/s, want 10/s", now)
+		}
+		time.Sleep(renewEvery)
+		synctest.Wait()
+		if d := m.demands[len(m.demands)-1]; !d.Refused.IsZero() {
+			t.Errorf("it is said again and again: %+v", d)
 		}
 	})
 }

@@ -6,61 +6,49 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// The rules of design "Errors", slow_down. They are the provider's interest,
-// not a measurement of ours: at 10 % per 10 s a halved rate is whole again after
-// 80 s.
+// The rules of design "Errors", slow_down, as far as one node carries them out
+// by itself: what all nodes may send together, and its recovery, are decided
+// where the shares are divided.
 const (
-	cutFactor      = 0.5
-	slowest        = rate.Limit(1)
-	cutEvery       = 10 * time.Second
-	recoveryEvery  = 10 * time.Second
-	recoveryFactor = 1.1
-
-	// liftFactor ends a slow-down of a channel without a limit: at twice the
-	// rate that was refused. The provider then has carried everything between
-	// that rate and its double for more than a minute.
-	liftFactor = 2
+	cutFactor = 0.5
+	slowest   = rate.Limit(1)
+	cutEvery  = 10 * time.Second
 )
 
-// slowdown is what remains of the provider's wish that we send slower. The zero
-// slowdown allows everything.
+// slowdown bridges the time between the provider's wish that we send slower and
+// the share that obeys it. The zero slowdown allows everything.
 type slowdown struct {
-	rate    rate.Limit // 0: not slowed
-	refused rate.Limit // the rate before the last cut
-	cutAt   time.Time  // of the last cut, also after recovery
-	quiet   time.Time  // since when there was neither such an answer nor a recovery
+	rate  rate.Limit // 0: not slowed
+	cutAt time.Time  // of the last cut that is known, by whichever node
 }
 
 // note takes an answer to a POST begun at the given time, and says whether it
 // cut the rate: from base, and only below what is allowed. The two differ where
 // nothing is limited, and base is what was sent.
 func (s *slowdown) note(now, begun time.Time, allowed, base rate.Limit) bool {
-	if !s.cutAt.IsZero() && !begun.After(s.cutAt) {
-		return false // an echo of what the cut already answered
-	}
-	s.quiet = now
-	if !s.cutAt.IsZero() && now.Sub(s.cutAt) < cutEvery {
+	if !s.cutAt.IsZero() && (!begun.After(s.cutAt) || now.Sub(s.cutAt) < cutEvery) {
 		return false
 	}
 	cut := max(base*cutFactor, slowest)
 	if cut >= allowed {
 		return false // a limit or share below 1/s stays as it is
 	}
-	s.rate = cut
-	s.refused = max(base, slowest)
-	s.cutAt = now
+	s.rate, s.cutAt = cut, now
 	return true
 }
 
-// allow returns what is allowed of a limit, after the recovery due by now.
-func (s *slowdown) allow(now time.Time, limit rate.Limit) rate.Limit {
-	for s.rate > 0 && now.Sub(s.quiet) >= recoveryEvery {
-		s.rate *= recoveryFactor
-		s.quiet = s.quiet.Add(recoveryEvery)
-		if s.rate >= limit || limit == rate.Inf && s.rate >= s.refused*liftFactor {
-			s.rate = 0
-		}
+// settle takes over what was decided for all nodes. A cut of ours that was made
+// after the decision was asked for is not part of it, and stands.
+func (s *slowdown) settle(share Share) {
+	if s.rate > 0 && s.cutAt.Before(share.Asked) {
+		s.rate = 0
 	}
+	if share.CutAt.After(s.cutAt) {
+		s.cutAt = share.CutAt
+	}
+}
+
+func (s *slowdown) allow(limit rate.Limit) rate.Limit {
 	if s.rate == 0 {
 		return limit
 	}

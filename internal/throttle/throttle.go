@@ -67,9 +67,19 @@ type Share struct {
 	Rate float64
 
 	// Until is when the share ends; afterwards nothing is sent before the next
-	// SetShare. Take it from a clock read before the share was asked for.
+	// SetShare. Take it from a clock read before the share was asked for. A share
+	// without rate and end is the whole rate, for good.
 	Until time.Time
+
+	// Asked is when the share was asked for: it obeys every SlowDown before that.
+	Asked time.Time
+
+	// CutAt is when what all nodes may send was last cut, by whichever of them;
+	// answers to POSTs begun before are echoes of that. Zero: never.
+	CutAt time.Time
 }
+
+func (s Share) whole() bool { return s.Rate == 0 && s.Until.IsZero() }
 
 // Channel is one sending number's throttle on this node. Its methods may be
 // called from any goroutine. It owns no goroutine; Close ends those that wait.
@@ -85,7 +95,7 @@ type Channel struct {
 	mu     sync.Mutex
 	closed bool
 	limit  rate.Limit // configured; rate.Inf for none
-	share  Share      // zero: the whole rate, for good
+	share  Share
 	slowed slowdown
 	now    rate.Limit // what all of these allow now; 0 sends nothing, rate.Inf is no limit
 
@@ -206,37 +216,42 @@ func (c *Channel) SetRate(messagesPerSecond float64) {
 // SetShare tells what this node may use of the rate, and until when. The zero
 // Share is the whole rate without an end, as on a single node. The end is
 // checked by the monotonic and by the wall clock, since a suspended machine
-// stops the first; it binds turns and POSTs alike.
+// stops the first; it binds turns and POSTs alike. A slow-down noted before the
+// share was asked for is part of it, and ends here.
 func (c *Channel) SetShare(share Share) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.share = share
+	c.slowed.settle(share)
 	c.serve(time.Now())
 }
 
 // SlowDown takes note that the provider asked us to slow down, in its answer to
-// a POST begun at the given time. The rate is halved, at most once per 10 s and
-// only by answers to POSTs begun after the last cut, never below one message
-// per second; it recovers by 10 % for every 10 s without such an answer
-// (design "Errors", slow_down). Without a limit the cut starts from the rate of
-// the last second and ends at twice that rate.
+// a POST begun at the given time, and returns whether that cut the rate of this
+// node: by half, at most once per 10 s and only by answers to POSTs begun after
+// the last cut, never below one message per second (design "Errors", slow_down).
+// Without a limit the cut starts from the rate of the last second.
 //
-// It returns whether this answer cut the rate, and what is allowed now, in
-// messages per second (0 is no limit).
-func (c *Channel) SlowDown(begun time.Time) (cut bool, messagesPerSecond float64) {
+// The cut holds until a share that was asked for later: how much all nodes may
+// send together, and when they may send more again, is decided there.
+func (c *Channel) SlowDown(begun time.Time) (cut bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := time.Now()
 	c.serve(now)
-	allowed := c.allowedWithin(now) // also after the share's end: it will be renewed
+	allowed := c.allowedWithin() // also after the share's end: it will be renewed
 	base := allowed
 	if base == rate.Inf {
 		base = rate.Limit(c.sent.lastSecond(now))
 	}
 	cut = c.slowed.note(now, begun, allowed, base)
 	c.serve(now)
-	return cut, number(c.now)
+	return cut
 }
+
+// Sent returns how many messages went out in the last second, for what shares
+// are divided by, and for people.
+func (c *Channel) Sent() (messagesPerSecond float64) { return c.sent.lastSecond(time.Now()) }
 
 // Rate returns the configured limit and what this node may send now, both in
 // messages per second. A limit of 0 is none; then now is 0 as well, unless the
@@ -325,8 +340,8 @@ func serveLine(now time.Time, l *line, t *timer, take func(time.Time) time.Durat
 
 // adjust sets what is allowed now: the least of limit, slow-down and share.
 func (c *Channel) adjust(now time.Time) {
-	allowed := c.allowedWithin(now)
-	leased := c.share != (Share{})
+	allowed := c.allowedWithin()
+	leased := !c.share.whole()
 	if leased && ended(now, c.share.Until) {
 		allowed = 0
 	}
@@ -343,13 +358,12 @@ func (c *Channel) adjust(now time.Time) {
 }
 
 // allowedWithin is what is allowed as long as the share lasts.
-func (c *Channel) allowedWithin(now time.Time) rate.Limit {
-	allowed := c.slowed.allow(now, c.limit)
-	return min(allowed, c.share.limit())
+func (c *Channel) allowedWithin() rate.Limit {
+	return c.slowed.allow(min(c.limit, c.share.limit()))
 }
 
 func (s Share) limit() rate.Limit {
-	if s == (Share{}) {
+	if s.whole() {
 		return rate.Inf
 	}
 	if !(s.Rate > 0) { // true of NaN, too
