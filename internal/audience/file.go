@@ -33,7 +33,17 @@ const maxSpec = 1 << 20
 //
 // Errors are campaign.ErrInvalid; they name the line, the key and the remedy.
 // Keys that a later version brings are ErrNotImplemented.
+//
+// {date} and the like stand for this moment, on the clock of schedule.timezone
+// where the file has it and otherwise on this machine's. See ParseSpecAt.
 func ParseSpec(data []byte, dir string) (campaign.Spec, error) {
+	return ParseSpecAt(data, dir, time.Now())
+}
+
+// ParseSpecAt reads a campaign file as of a moment: {date}, {week}, {month} and
+// {year} in its name, key, constants, schedule.at and schedule.not_after stand for
+// that moment. The zero time leaves such words as they are written.
+func ParseSpecAt(data []byte, dir string, now time.Time) (campaign.Spec, error) {
 	if len(data) > maxSpec {
 		return campaign.Spec{}, campaign.ErrInvalid.With("the campaign file is larger than 1 MiB", "is it the contact file?")
 	}
@@ -45,7 +55,7 @@ func ParseSpec(data []byte, dir string) (campaign.Spec, error) {
 	if err != nil {
 		return campaign.Spec{}, err
 	}
-	p := &specParser{dir: dir}
+	p := &specParser{dir: dir, now: now}
 	spec := p.spec(node{Node: root})
 	if p.err != nil {
 		return campaign.Spec{}, p.err
@@ -139,8 +149,10 @@ func (n node) resolved() node {
 
 // specParser keeps the first error; after it, what it reads means nothing.
 type specParser struct {
-	dir string
-	err error
+	dir  string
+	now  time.Time      // what {date} stands for; zero: nothing
+	zone *time.Location // of schedule.timezone, where it names one
+	err  error
 }
 
 func (p *specParser) fail(n node, message, hint string) {
@@ -206,7 +218,11 @@ func (p *specParser) anyMapping(n node) map[string]node {
 func (p *specParser) text(n node) string {
 	switch {
 	case n.Kind != yaml.ScalarNode:
-		p.fail(n, "is not a plain value", "")
+		hint := ""
+		if n.Kind == yaml.MappingNode {
+			hint = `a text in braces needs quotes: "{date}"`
+		}
+		p.fail(n, "is not a plain value", hint)
 	case n.Tag == "!!null":
 		p.fail(n, "is empty", "give it a value, or leave the key out")
 	case !utf8.ValidString(n.Value) || strings.IndexByte(n.Value, 0) >= 0:
@@ -268,8 +284,9 @@ func (p *specParser) spec(root node) campaign.Spec {
 			read(n)
 		}
 	}
-	read("name", func(n node) { s.Name = p.name(n) })
-	read("key", func(n node) { s.Key = p.name(n) })
+	read("schedule", p.readZone) // whose clock {date} and the times below mean
+	read("name", func(n node) { s.Name = p.name(p.moment(n)) })
+	read("key", func(n node) { s.Key = p.name(p.moment(n)) })
 	read("channel", func(n node) { s.Channel = p.name(n) })
 	read("template", func(n node) { s.Template = p.template(n) })
 	read("audience", func(n node) { s.Audience = p.audience(n) })
@@ -364,12 +381,13 @@ func (p *specParser) file(n node) string {
 func (p *specParser) schedule(n node) campaign.Schedule {
 	var s campaign.Schedule
 	values := p.anyMapping(n)
-	for _, key := range []string{"window", "timezone", "cron"} {
+	for _, key := range []string{"window"} {
 		if value, ok := values[key]; ok {
 			p.failAs(campaign.ErrNotImplemented, node{Node: value.Node}, value.path+" comes with a later version", "this one knows schedule.at and schedule.not_after")
 		}
 	}
-	keys := p.mapping(n, "at", "not_after")
+	keys := p.mapping(n, "at", "not_after", "timezone", "cron", "end", "late")
+	p.recurrence(&s, n, keys)
 	if at, ok := keys["at"]; ok {
 		s.At = p.time(at)
 	}
@@ -391,6 +409,7 @@ var (
 
 // time reads a moment. One without a zone is refused: whose nine o'clock?
 func (p *specParser) time(n node) *time.Time {
+	n = p.moment(n)
 	text := p.name(n)
 	for _, layout := range zonedLayouts {
 		at, err := time.Parse(layout, text)
@@ -403,8 +422,11 @@ func (p *specParser) time(n node) *time.Time {
 		at = at.UTC()
 		return &at
 	}
+	if at, ok := p.zonelessTime(text); ok {
+		return &at
+	}
 	if zonelessLayout.MatchString(text) {
-		p.fail(n, "has no time zone", "write it in full with Z or an offset: 2026-04-01T09:00:00+02:00")
+		p.fail(n, "has no time zone", "write it in full with Z or an offset: 2026-04-01T09:00:00+02:00; or say whose clock with schedule.timezone: Europe/Berlin")
 	} else {
 		p.fail(n, "is not a time", "write it as 2026-04-01T09:00:00+02:00")
 	}

@@ -33,7 +33,7 @@ func (p *specParser) parameters(n node) map[string]campaign.ParameterSource {
 func (p *specParser) source(n node) campaign.ParameterSource {
 	switch n.Kind {
 	case yaml.ScalarNode:
-		text := p.text(n)
+		text := p.text(p.moment(n))
 		return campaign.ParameterSource{Constant: &campaign.Value{Text: text}}
 	case yaml.MappingNode:
 	default:

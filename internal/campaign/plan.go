@@ -94,6 +94,9 @@ func (s Spec) Differences(other Spec) []string {
 	}
 	differ("schedule.at", sameTime(s.Schedule.At, other.Schedule.At))
 	differ("schedule.not_after", sameTime(s.Schedule.NotAfter, other.Schedule.NotAfter))
+	differ("schedule.cron", s.Schedule.Cron == other.Schedule.Cron)
+	differ("schedule.end", sameTime(s.Schedule.End, other.Schedule.End))
+	differ("schedule.late", s.Schedule.Late == other.Schedule.Late)
 	differ("schedule.window", s.Schedule.Window == other.Schedule.Window)
 	differ("schedule.days", slices.Equal(s.Schedule.Days, other.Schedule.Days))
 	differ("schedule.timezone", s.Schedule.TimeZone == other.Schedule.TimeZone)

@@ -91,3 +91,6 @@ const SourceLate = "late"
 
 // WaitPlan is a campaign that a daemon has yet to plan.
 const WaitPlan = "not_planned"
+
+// DefaultLate is how late a campaign may start whose file does not say.
+const DefaultLate = time.Hour

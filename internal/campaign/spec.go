@@ -53,6 +53,11 @@ type ParameterSource struct {
 type Schedule struct {
 	At       *time.Time `json:"at,omitempty"`
 	NotAfter *time.Time `json:"not_after,omitempty"`
+	// Cron makes a schedule of the file: each of its moments is a campaign of its
+	// own. Its clock is TimeZone's, as for {date} and for times without a zone.
+	Cron string        `json:"cron,omitempty"`
+	End  *time.Time    `json:"end,omitempty"`  // of Cron
+	Late time.Duration `json:"late,omitempty"` // how late a start may be; 0 means DefaultLate
 
 	Window   string   `json:"window,omitempty"`   // hours as ParseWindow spells them, or preset
 	Days     []string `json:"days,omitempty"`     // as ParseDays orders them; none means every day

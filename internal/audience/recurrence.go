@@ -1,0 +1,91 @@
+package audience
+
+import (
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/campaignd/campaignd/internal/campaign"
+)
+
+// readZone reads schedule.timezone before everything else: the other times of a
+// file are read on its clock. What is wrong with it is told when its turn comes.
+func (p *specParser) readZone(n node) {
+	if n = n.resolved(); n.Kind != yaml.MappingNode {
+		return
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		value := node{Node: n.Content[i+1]}.resolved()
+		if n.Content[i].Value != "timezone" || value.Kind != yaml.ScalarNode {
+			continue
+		}
+		if zone, ok := zoneOf(strings.TrimSpace(value.Value)); ok {
+			p.zone = zone
+			if !p.now.IsZero() {
+				p.now = p.now.In(zone)
+			}
+		}
+	}
+}
+
+// zoneOf knows IANA names. "Local" and "" are what Go knows beside them.
+func zoneOf(name string) (*time.Location, bool) {
+	if name == "" || strings.EqualFold(name, "local") {
+		return nil, false
+	}
+	zone, err := time.LoadLocation(name)
+	return zone, err == nil
+}
+
+// zonelessTime reads a time of day without a zone on the clock of
+// schedule.timezone. A date alone is no moment.
+func (p *specParser) zonelessTime(text string) (time.Time, bool) {
+	if p.zone == nil {
+		return time.Time{}, false
+	}
+	for _, layout := range []string{"2006-01-02T15:04", "2006-01-02 15:04", "2006-01-02T15:04:05", "2006-01-02 15:04:05"} {
+		if at, err := time.ParseInLocation(layout, text, p.zone); err == nil && at.Year() >= 2000 && at.Year() <= 9998 {
+			return at.UTC(), true
+		}
+	}
+	return time.Time{}, false
+}
+
+// recurrence reads what makes a campaign file a schedule. Whether cron can be
+// read, and ever comes, package schedule knows.
+func (p *specParser) recurrence(s *campaign.Schedule, n node, keys map[string]node) {
+	if zone, ok := keys["timezone"]; ok {
+		s.TimeZone = p.name(zone)
+		if _, known := zoneOf(s.TimeZone); !known && s.TimeZone != campaign.ZoneRecipient {
+			p.fail(zone, "is not a time zone", "write an IANA name such as Europe/Berlin or UTC")
+		}
+		if _, ok := keys["window"]; !ok && s.TimeZone == campaign.ZoneRecipient {
+			p.fail(zone, "recipient goes with a window", "write an IANA name such as Europe/Berlin, or give schedule.window")
+		}
+	}
+	if late, ok := keys["late"]; ok {
+		s.Late = p.duration(late)
+	}
+	cron, ok := keys["cron"]
+	if !ok {
+		if end, ok := keys["end"]; ok {
+			p.fail(end, "goes with cron only", "schedule.not_after is a campaign's deadline")
+		}
+		return
+	}
+	s.Cron = strings.Join(strings.Fields(p.name(cron)), " ")
+	if at, ok := keys["at"]; ok {
+		p.fail(at, "goes without cron only", "cron says when; give one of them")
+	}
+	if p.zone == nil && !strings.Contains(s.Cron, "TZ=") {
+		hint := "whose nine o'clock? timezone: Europe/Berlin, or timezone: UTC"
+		if s.TimeZone == campaign.ZoneRecipient {
+			hint = `timezone: recipient is for the window; cron's own goes before it: cron: "CRON_TZ=Europe/Berlin 0 9 * * 1"`
+		}
+		p.fail(cron, "needs a time zone", hint)
+	}
+	if end, ok := keys["end"]; ok {
+		s.End = p.time(end)
+	}
+}
