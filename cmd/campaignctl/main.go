@@ -45,6 +45,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		p.complete(newApp(p), args[1:])
 		return 0
 	}
+	if len(args) > 0 && args[0] == benchChildWord {
+		return p.exit(ctx, p.benchChild(ctx, args[1:]))
+	}
 	return p.exit(ctx, p.run(ctx, args))
 }
 
@@ -75,6 +78,7 @@ func newApp(p *program) *cli.App {
 			phoneCommand(p),
 			errorCommand(p),
 			simulatorCommand(p),
+			benchCommand(p),
 			completionCommand(p),
 		},
 	}
@@ -99,6 +103,6 @@ func prepare(commands []*cli.Command) {
 // later are commands of coming versions. They are refused by name, so that a
 // script learns why, and are not listed.
 var later = [...]string{
-	"schedule", "audit", "suppress", "node", "bench", "doctor",
+	"schedule", "audit", "suppress", "node", "doctor",
 	"contact forget",
 }

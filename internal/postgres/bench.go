@@ -1,0 +1,174 @@
+package postgres
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/campaignd/campaignd/internal/campaign"
+	"github.com/campaignd/campaignd/internal/queue"
+)
+
+// What benchmarks ask of the database: databases of their own, an audience out
+// of nothing, and what a server is and wrote. No other program calls these.
+
+var (
+	//go:embed sql/bench_contacts.sql
+	benchContactsSQL string
+	//go:embed sql/bench_left.sql
+	benchLeftSQL string
+)
+
+// CreateDatabase makes an empty database on the server of a URL and gives the
+// URL of the new one.
+func CreateDatabase(ctx context.Context, serverURL, name string) (string, error) {
+	if err := execOn(ctx, serverURL, `CREATE DATABASE `+pgx.Identifier{name}.Sanitize()); err != nil {
+		return "", fmt.Errorf("create database %s: %w", name, err)
+	}
+	return databaseURL(serverURL, name)
+}
+
+// DropDatabase drops a database of the server of a URL, and ends the sessions on
+// it.
+func DropDatabase(ctx context.Context, serverURL, name string) error {
+	if err := execOn(ctx, serverURL, `DROP DATABASE IF EXISTS `+pgx.Identifier{name}.Sanitize()+` WITH (FORCE)`); err != nil {
+		return fmt.Errorf("drop database %s: %w", name, err)
+	}
+	return nil
+}
+
+func execOn(ctx context.Context, url, statement string) error {
+	pool, err := Connect(ctx, url, Options{Name: "campaignctl bench"})
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	_, err = pool.Exec(ctx, statement)
+	return translate(err)
+}
+
+// databaseURL names another database of the same server; both forms of a
+// connection string are known.
+func databaseURL(serverURL, name string) (string, error) {
+	if !strings.Contains(serverURL, "://") {
+		return serverURL + " dbname=" + name, nil
+	}
+	u, err := url.Parse(serverURL)
+	if err != nil {
+		// The parser's error may repeat the password.
+		return "", campaign.ErrInvalid.With("the database URL cannot be read", "")
+	}
+	u.Path = "/" + name
+	return u.String(), nil
+}
+
+// ServerFacts say what a measurement was made on.
+type ServerFacts struct {
+	Version  string            // such as 15.18
+	Settings map[string]string // those that decide what a commit costs, as SHOW gives them
+	Backend  int               // process id of one of its sessions, on its machine
+}
+
+// ServerFacts reads what the server is and how it was set.
+func (s *Store) ServerFacts(ctx context.Context) (ServerFacts, error) {
+	f := ServerFacts{Settings: map[string]string{}}
+	err := s.pool.QueryRow(ctx, `SELECT current_setting('server_version'), pg_backend_pid()`).Scan(&f.Version, &f.Backend)
+	if err != nil {
+		return f, fmt.Errorf("ask the server what it is: %w", translate(err))
+	}
+	rows, err := s.pool.Query(ctx, `SELECT name, current_setting(name) FROM pg_settings WHERE name = ANY($1)`, []string{
+		"fsync", "synchronous_commit", "full_page_writes", "wal_sync_method", "shared_buffers", "max_wal_size",
+		"checkpoint_timeout", "wal_compression", "wal_level", "max_connections",
+	})
+	if err != nil {
+		return f, fmt.Errorf("read the server's settings: %w", translate(err))
+	}
+	var name, value string
+	_, err = pgx.ForEachRow(rows, []any{&name, &value}, func() error {
+		f.Settings[name] = value
+		return nil
+	})
+	if err != nil {
+		return f, fmt.Errorf("read the server's settings: %w", translate(err))
+	}
+	return f, nil
+}
+
+// Written is what a server has written since it was made and how its updates of
+// messages went; the difference of two tells what was done between.
+type Written struct {
+	WAL          int64 // bytes
+	Updates, HOT int64 // of messages; counted with a delay of a second
+}
+
+// Written reads the server's counters.
+func (s *Store) Written(ctx context.Context) (Written, error) {
+	var w Written
+	err := s.pool.QueryRow(ctx, `
+		SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint,
+		       COALESCE(sum(n_tup_upd), 0)::bigint, COALESCE(sum(n_tup_hot_upd), 0)::bigint
+		  FROM pg_stat_user_tables WHERE schemaname = 'campaign' AND relname ~ '^messages_[0-9]'`).Scan(&w.WAL, &w.Updates, &w.HOT)
+	if err != nil {
+		return w, fmt.Errorf("read what the server wrote: %w", translate(err))
+	}
+	return w, nil
+}
+
+// InventContacts makes a list of n people who can be written to. Lists of one
+// database begin at different people when first does.
+func (s *Store) InventContacts(ctx context.Context, list string, first, n int64) error {
+	_, err := s.pool.Exec(ctx, benchContactsSQL, pgx.StrictNamedArgs{"list": list, "first": first, "last": first + n - 1})
+	if err != nil {
+		return fmt.Errorf("invent %d contacts: %w", n, translate(err))
+	}
+	return nil
+}
+
+// Settle does what time does between a plan and its launch: dead rows go, the
+// planner knows the tables, and pages are written. A role that may not order a
+// checkpoint goes without.
+func (s *Store) Settle(ctx context.Context) error {
+	for _, statement := range []string{
+		`VACUUM (ANALYZE) campaign.contacts, campaign.list_members, campaign.messages, campaign.message_counts, campaign.message_count_deltas, river.river_job`,
+		`CHECKPOINT`,
+	} {
+		_, err := s.pool.Exec(ctx, statement)
+		var pg *pgconn.PgError
+		if errors.As(err, &pg) && pg.Code == "42501" {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("settle the tables: %w", translate(err))
+		}
+	}
+	return nil
+}
+
+// Left counts what a campaign has still to do: pending, queued, sending and
+// deferred.
+func (s *Store) Left(ctx context.Context, id campaign.ID) (int64, error) {
+	var n int64
+	err := s.pool.QueryRow(ctx, benchLeftSQL, pgx.StrictNamedArgs{"campaign": id}).Scan(&n)
+	if err != nil {
+		return 0, fmt.Errorf("count what campaign %d has left: %w", id, translate(err))
+	}
+	return n, nil
+}
+
+// JobsLeft counts the jobs of a channel that are not completed.
+func (s *Store) JobsLeft(ctx context.Context, channel campaign.ChannelID) (int64, error) {
+	var n int64
+	err := s.pool.QueryRow(ctx, `
+		SELECT count(*) FROM river.river_job
+		 WHERE state <> 'completed' AND queue = ANY($1)`, []string{queue.Name(channel, false), queue.Name(channel, true)}).Scan(&n)
+	if err != nil {
+		return 0, fmt.Errorf("count the jobs of channel %d: %w", channel, translate(err))
+	}
+	return n, nil
+}
