@@ -106,7 +106,7 @@ func TestLaunchTellsWhoJoinedOrLeft(t *testing.T) {
 
 	w := newWorld(t)
 	w.plan(campaignFile)
-	w.want(0, "contact", "import", w.write("more.csv", "phone,first_name,voucher\n+491709998887,Fay,F1\n"), "--list", "vips")
+	w.want(0, "contact", "import", w.write("more.csv", "phone,first_name,voucher\n+491709998887,Fay,F1\n"), "--list", "vips", "--opted-in", "test")
 	got := w.want(0, "campaign", "launch", "spring", "--yes")
 	if !strings.Contains(got.stderr, "1 person joined the list since the plan and will not get it, such as +491709998887") {
 		t.Errorf("stderr: %s", got.stderr)

@@ -36,6 +36,9 @@ an attribute that a campaign can use. The same file imported twice changes
 nothing; a file with new values updates. Of a number that comes twice the last row
 wins; where the two rows differ and are thousands of rows apart, importing again
 writes both in turn and counts them as updated, with the same end.`,
+					`Marketing goes only to people who agreed to it. Where the file has no "opt_in"
+column, --opted-in says that all of them did, and where; a row that has a word of
+its own in that column keeps it.`,
 					`Numbers have to begin with + or 00, unless --country says whose national numbers
 they are. A row that cannot be used is refused and written, with line, column and
 reason, to FILE.errors.csv (from standard input to ./contacts.errors.csv); all
@@ -46,6 +49,7 @@ others are kept.`,
               --map "First name=first_name"`,
 						`contact import - --list vips --json < vips.csv`)),
 				Flags: []cli.Flag{
+					optedInFlag(),
 					&cli.StringFlag{Name: "list", Required: true, EnvVars: []string{"CAMPAIGN_LIST"}, Usage: "put the people on the list `NAME`, made when there is none"},
 					countryFlag(),
 					&cli.StringFlag{Name: "phone-column", Usage: "the `COLUMN` that holds the number (default: phone)"},
@@ -116,7 +120,7 @@ func (p *program) contactImport(c *cli.Context) error {
 	}
 	defer closeStore()
 
-	im := importer{program: p, store: s, list: c.String("list"), options: options, errorsPath: errorsPath(file, c.String("errors"))}
+	im := importer{program: p, store: s, list: c.String("list"), optedIn: strings.TrimSpace(c.String("opted-in")), options: options, errorsPath: errorsPath(file, c.String("errors"))}
 	result, err := im.run(c.Context, input, file)
 	if err != nil {
 		if result.Rows > 0 {
@@ -169,6 +173,7 @@ type importer struct {
 	*program
 	store      *postgres.Store
 	list       string
+	optedIn    string // where everybody agreed whose row does not say; empty: nobody did
 	options    audience.Options
 	errorsPath string
 
@@ -247,6 +252,7 @@ func (im *importer) rows(ctx context.Context, reader *audience.Reader, mapper *a
 				if errors.Is(err, io.EOF) {
 					return
 				}
+				im.consent(&row)
 				select {
 				case items <- item{row, err}:
 				case <-ctx.Done():
@@ -267,6 +273,23 @@ func (im *importer) rows(ctx context.Context, reader *audience.Reader, mapper *a
 			yield(campaign.ContactRow{}, err)
 		}
 	}
+}
+
+// consent notes the opt-in that --opted-in speaks of.
+func (im *importer) consent(row *campaign.ContactRow) {
+	if im.optedIn == "" || row.OptIn != nil {
+		return
+	}
+	yes := true
+	row.OptIn = &yes
+	if row.OptInSource == "" {
+		row.OptInSource = im.optedIn
+	}
+}
+
+// optedInFlag is the word of whoever imports a list for everybody on it.
+func optedInFlag() cli.Flag {
+	return &cli.StringFlag{Name: "opted-in", Usage: "everybody in the file agreed to marketing; `SOURCE` says where"}
 }
 
 func nextContact(reader *audience.Reader, mapper *audience.Mapper) (campaign.ContactRow, error) {

@@ -33,7 +33,7 @@ func newWorld(t testing.TB) *world {
 	w.want(0, "channel", "add", "sales", "--phone", "+4930123456", "--base-url", w.provider,
 		"--key-ref", "env:D360_KEY", "--webhook-secret-ref", "env:WEBHOOK_SECRET", "--rate", "50")
 	w.want(0, "template", "sync")
-	w.want(0, "contact", "import", w.write("vips.csv", contactsCSV), "--list", "vips")
+	w.want(0, "contact", "import", w.write("vips.csv", contactsCSV), "--list", "vips", "--opted-in", "test")
 	return w
 }
 

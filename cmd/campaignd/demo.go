@@ -184,6 +184,9 @@ func (d *demo) tell(ctx context.Context, providerURL string) error {
 	if d.country != "" {
 		args = append(args, "--country", d.country)
 	}
+	if d.contacts != "" {
+		args = append(args, "--opted-in", "demo") // nobody is messaged here
+	}
 	if err := d.enter(ctx, args...); err != nil {
 		return err
 	}
@@ -372,13 +375,17 @@ var demoNames = []string{"Ann", "Björn", "Chloé", "Dmitri", "Esra", "Fatima", 
 // demoContacts invents people, and a few rows such as every real list has.
 func demoContacts(n int) string {
 	var b strings.Builder
-	b.WriteString("phone,first_name,voucher\n")
+	b.WriteString("phone,first_name,voucher,opt_in,opt_in_source\n")
 	for i := range n {
 		area := demoAreas[i%len(demoAreas)]
-		fmt.Fprintf(&b, "+1 (%s) 555-01%02d,%s,SPRING-%04d\n", area, i/len(demoAreas), demoNames[i%len(demoNames)], 1000+i)
+		consent := "2026-03-01,web form"
+		if i%40 == 7 {
+			consent = ",paper form" // who never agreed gets no marketing
+		}
+		fmt.Fprintf(&b, "+1 (%s) 555-01%02d,%s,SPRING-%04d,%s\n", area, i/len(demoAreas), demoNames[i%len(demoNames)], 1000+i, consent)
 	}
-	b.WriteString("+1 800 555 0199,Service line,SPRING-0001\n") // toll-free: no person
-	b.WriteString("0151 23456789,Somebody,SPRING-0002\n")       // national, of no known country
-	b.WriteString("call me,Nobody,SPRING-0003\n")
+	b.WriteString("+1 800 555 0199,Service line,SPRING-0001,yes,web form\n") // toll-free: no person
+	b.WriteString("0151 23456789,Somebody,SPRING-0002,yes,web form\n")       // national, of no known country
+	b.WriteString("call me,Nobody,SPRING-0003,yes,web form\n")
 	return b.String()
 }

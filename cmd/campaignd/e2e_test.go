@@ -196,7 +196,7 @@ parameters:
   button.0: {column: voucher}
 retry: {code_131049: {first: 1s, factor: 1, attempts: 3}}
 `)
-	w.ctl(0, "contact", "import", "people.csv", "--list", "people")
+	w.ctl(0, "contact", "import", "people.csv", "--list", "people", "--opted-in", "test")
 }
 
 func (w *world) status() campaign.Status {

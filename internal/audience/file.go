@@ -267,7 +267,7 @@ func (p *specParser) word(n node, words ...string) string {
 func (p *specParser) spec(root node) campaign.Spec {
 	s := campaign.Spec{OnUnknown: "hold", USMarketing: "skip", USTerritories: "allow"}
 	keys := p.mapping(root, "name", "key", "channel", "template", "audience", "parameters", "schedule", "rate",
-		"on_unknown", "us_marketing", "us_territories", "retry")
+		"on_unknown", "us_marketing", "us_territories", "opt_in", "frequency_cap", "retry")
 	for _, key := range []string{"name", "channel", "template", "audience"} {
 		if _, ok := keys[key]; !ok {
 			p.fail(node{}, key+" is missing", map[string]string{
@@ -291,6 +291,12 @@ func (p *specParser) spec(root node) campaign.Spec {
 	read("template", func(n node) { s.Template = p.template(n) })
 	read("audience", func(n node) { s.Audience = p.audience(n) })
 	read("parameters", func(n node) { s.Parameters = p.parameters(n) })
+	read("opt_in", func(n node) {
+		if s.OptIn = p.word(n, campaign.OptInRequired, campaign.OptInAssumed); s.OptIn == campaign.OptInRequired {
+			s.OptIn = "" // the default, in one spelling
+		}
+	})
+	read("frequency_cap", func(n node) { s.FrequencyCap = p.frequencyCap(n) })
 	read("schedule", func(n node) { s.Schedule = p.schedule(n) })
 	read("rate", func(n node) { s.Rate = p.rate(n) })
 	read("on_unknown", func(n node) { s.OnUnknown = p.word(n, "hold", "resend", "fail") })

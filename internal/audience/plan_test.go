@@ -55,7 +55,8 @@ func planner(t *testing.T, change func(*audience.PlannerInput)) *audience.Planne
 }
 
 func person(phone string, change func(*campaign.Contact)) *campaign.Contact {
-	c := &campaign.Contact{Phone: phone, MatchKey: phone, Country: "DE", Attributes: map[string]string{"first_name": "Ann"}}
+	yes := true
+	c := &campaign.Contact{Phone: phone, MatchKey: phone, Country: "DE", OptIn: &yes, Attributes: map[string]string{"first_name": "Ann"}}
 	if change != nil {
 		change(c)
 	}

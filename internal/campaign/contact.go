@@ -18,8 +18,25 @@ type Contact struct {
 	OptedOutAt  *time.Time
 	OptedOutBy  string
 	RestUntil   *time.Time // no marketing before this moment (131049)
+
+	CappedUntil *time.Time // a frequency cap leaves no room for marketing before it; only a plan is told
+	CappedThen  string     // and what becomes of a message until then
+
+	UserID      string     // business-scoped user id, where a webhook told one
 	CreatedAt   time.Time
 	UpdatedAt   time.Time
+	// Suppressed and CountryBlocked say that the suppression list names the person
+	// or the country.
+	Suppressed     bool
+	CountryBlocked bool
+}
+
+// Person gives what decides whether the contact may be written to.
+func (c *Contact) Person(usTerritories bool) Person {
+	return Person{
+		Suppressed: c.Suppressed, CountryBlocked: c.CountryBlocked, OptedOut: c.OptedOutAt != nil,
+		OptedIn: c.OptIn != nil && *c.OptIn, US: USMarketing(c.NANP, usTerritories),
+	}
 }
 
 // List is a named set of contacts.

@@ -26,14 +26,25 @@ var (
 // Contact finds a person by number, or by another form of it: matchKey is what
 // package phone gives for the number. ErrNotFound does not repeat the number.
 func (s *Store) Contact(ctx context.Context, phone, matchKey string) (campaign.Contact, error) {
-	found, err := collectStructs[campaign.Contact](s.pool.Query(ctx, contactFindSQL, pgx.StrictNamedArgs{"phone": phone, "match_key": matchKey}))
+	found, err := s.contacts(ctx, phone, matchKey)
 	if err != nil {
-		return campaign.Contact{}, fmt.Errorf("look for a contact: %w", translate(err))
+		return campaign.Contact{}, err
 	}
 	if len(found) == 0 {
 		return campaign.Contact{}, campaign.ErrNotFound.With("no contact has this number", "is its country code right?")
 	}
 	return found[0], nil
+}
+
+// contacts gives every form of a person's number that is a contact, the asked
+// one first.
+func (s *Store) contacts(ctx context.Context, phone, matchKey string) ([]campaign.Contact, error) {
+	found, err := collectStructs[campaign.Contact](s.pool.Query(ctx, contactFindSQL, pgx.StrictNamedArgs{
+		"phone": phone, "match_key": matchKey, "inner": s.people.inner, "outer": s.people.outer}))
+	if err != nil {
+		return nil, fmt.Errorf("look for a contact: %w", translate(err))
+	}
+	return found, nil
 }
 
 // SetOptIn notes that people agreed to get marketing, and takes an earlier

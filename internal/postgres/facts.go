@@ -31,6 +31,7 @@ type campaignFacts struct {
 	attemptUS   bool
 	territories bool
 }
+	assumeOptIn bool
 
 type templateFacts struct{ marketing bool }
 
@@ -62,7 +63,7 @@ func (s *Store) facts(ctx context.Context, conn *pgxpool.Conn, rows []*lockedMes
 			var c campaignFacts
 			var retry []byte
 			var us, territories string
-			if err := rows.Scan(&id, &c.state, &c.notAfter, &retry, &us, &territories, &c.pacedAt); err != nil {
+			if err := rows.Scan(&id, &c.state, &c.notAfter, &retry, &us, &territories, &c.pacedAt, &c.assumeOptIn); err != nil {
 				return err
 			}
 			if err := json.Unmarshal(retry, &c.retry); err != nil {
@@ -106,7 +107,7 @@ func (s *Store) facts(ctx context.Context, conn *pgxpool.Conn, rows []*lockedMes
 		return rows.Err()
 	})
 	if t.people || t.contacts {
-		f.queuePeople(b, contacts)
+		f.queuePeople(b, s.people, contacts)
 	}
 	return f, conn.SendBatch(ctx, b).Close()
 }

@@ -1,6 +1,8 @@
 package postgres
 
 import (
+	_ "embed"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -8,20 +10,28 @@ import (
 	"github.com/campaignd/campaignd/internal/campaign"
 )
 
+//go:embed sql/facts_people.sql
+var factsPeopleSQL string
+
 // contactFacts is what a claim or an outcome must know of a person.
 type contactFacts struct {
-	optedOut bool
-	rest     *time.Time
-	nanp     string
+	person campaign.Person
+	rest   *time.Time
+	nanp   string
+	open   []campaign.ChannelID // whose service window is open, of somebody who rests
 }
 
 // queuePeople reads the people of a batch, after the locks.
-func (f *facts) queuePeople(b *pgx.Batch, contacts []int64) {
-	b.Queue(`SELECT id, opted_out_at IS NOT NULL, rest_until, nanp FROM campaign.contacts WHERE id = ANY($1::bigint[])`, contacts).Query(func(rows pgx.Rows) error {
+func (f *facts) queuePeople(b *pgx.Batch, hash personHash, contacts []int64) {
+	if len(contacts) == 0 {
+		return
+	}
+	b.Queue(factsPeopleSQL, pgx.StrictNamedArgs{"contacts": contacts, "inner": hash.inner, "outer": hash.outer}).Query(func(rows pgx.Rows) error {
 		for rows.Next() {
 			var id campaign.ContactID
 			var c contactFacts
-			if err := rows.Scan(&id, &c.optedOut, &c.rest, &c.nanp); err != nil {
+			p := &c.person
+			if err := rows.Scan(&id, &p.Suppressed, &p.CountryBlocked, &p.OptedOut, &p.OptedIn, &c.nanp, &c.rest, &c.open); err != nil {
 				return err
 			}
 			f.contacts[id] = c
@@ -32,16 +42,17 @@ func (f *facts) queuePeople(b *pgx.Batch, contacts []int64) {
 
 // person adds what the person's wishes and country say of a message.
 func (f *facts) person(m *lockedMessage, c *campaign.Circumstances) {
-	person, k := f.contacts[m.ContactID], f.campaigns[m.CampaignID] // zero: no contact is known, or no campaign
-	c.US = campaign.USMarketing(person.nanp, k.territories)
-	if !c.Marketing {
-		return
+	known, read := f.contacts[m.ContactID]
+	k := f.campaigns[m.CampaignID] // zero: the message belongs to none
+	known.person.US = campaign.USMarketing(known.nanp, k.territories)
+	c.US = known.person.US
+	if !read {
+		return // not asked for, or nobody we know
 	}
-	c.Rest = person.rest
-	switch {
-	case person.optedOut:
-		c.Skip = campaign.ReasonOptedOut
-	case c.US && !k.attemptUS:
-		c.Skip = campaign.ReasonUSMarketing
+	c.Skip = known.person.Skip(c.Marketing, campaign.PersonRules{AssumeOptIn: k.assumeOptIn, AttemptUS: k.attemptUS})
+	// The limit behind 131049 does not count inside a service window
+	// (whatsapp-facts §5).
+	if c.Marketing && !slices.Contains(known.open, m.ChannelID) {
+		c.Rest = known.rest
 	}
 }

@@ -31,7 +31,8 @@ func audienceStore(t testing.TB) (*postgres.Store, *pgxpool.Pool) {
 
 func contactRow(n int, attributes map[string]string) campaign.ContactRow {
 	phone := fmt.Sprintf("+4915%08d", n)
-	return campaign.ContactRow{Number: int64(n + 2), Phone: phone, MatchKey: phone, Country: "DE", Attributes: attributes}
+	yes := true
+	return campaign.ContactRow{Number: int64(n + 2), Phone: phone, MatchKey: phone, Country: "DE", Attributes: attributes, OptIn: &yes}
 }
 
 func rowsOf(rows ...campaign.ContactRow) iter.Seq2[campaign.ContactRow, error] {

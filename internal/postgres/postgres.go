@@ -25,6 +25,7 @@ import (
 type Store struct {
 	pool       *pgxpool.Pool
 	deployment string
+	people     personHash
 	flowing    sync.Map // campaign.ChannelID: its webhooks flow, and the database knows
 }
 
@@ -103,7 +104,9 @@ func Open(ctx context.Context, pool *pgxpool.Pool) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{pool: pool}
-	err := pool.QueryRow(ctx, `SELECT value FROM campaign.settings WHERE key = 'deployment'`).Scan(&s.deployment)
+	var key string
+	err := pool.QueryRow(ctx, `SELECT (SELECT value FROM campaign.settings WHERE key = 'deployment'),
+	                                  (SELECT value FROM campaign.settings WHERE key = 'person_key')`).Scan(&s.deployment, &key)
 	if err != nil {
 		return nil, fmt.Errorf("read the deployment's name: %w", translate(err))
 	}

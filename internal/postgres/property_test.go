@@ -177,7 +177,7 @@ func newModel(t *rapid.T, store *postgres.Store, pool *pgxpool.Pool) *model {
 	for i := range w.contacts {
 		c := &w.contacts[i]
 		c.phone = fmt.Sprintf("+49151000000%d", i)
-		must(t, pool.QueryRow(ctx, `INSERT INTO campaign.contacts (phone, match_key) VALUES ($1, $1) RETURNING id`, c.phone).Scan(&c.id))
+		must(t, pool.QueryRow(ctx, `INSERT INTO campaign.contacts (phone, match_key, opt_in) VALUES ($1, $1, true) RETURNING id`, c.phone).Scan(&c.id))
 	}
 	for i := range w.campaigns {
 		c := &w.campaigns[i]

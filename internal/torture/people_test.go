@@ -115,7 +115,7 @@ retry:
   code_131016: {first: 1s, factor: 2, attempts: 5}
   code_131056: {first: 1s, factor: 2, attempts: 5}
 `, campaignKey, channelName))
-	w.ctl("contact", "import", "people.csv", "--list", "people")
+	w.ctl("contact", "import", "people.csv", "--list", "people", "--opted-in", "test")
 }
 
 func (r recipients) phones() []string {

@@ -2,8 +2,18 @@
 -- the other, the longest first: the provider wants Brazilian mobile numbers with
 -- their 9 (whatsapp-facts §7.1), and the first form is the one that is sent to.
 -- Byte order, because only equality matters and it sorts fastest.
-SELECT c.id, c.phone, c.match_key, c.country, c.nanp, c.language, c.time_zone, c.attributes, c.opt_in, c.opted_out_at, m.row_number
+-- Nobody is hashed while the suppression list is empty.
+SELECT c.id, c.phone, c.match_key, c.country, c.nanp, c.language, c.time_zone, c.attributes, c.opt_in,
+       COALESCE(c.opted_out_at, o.created_at), s.hash IS NOT NULL OR u.hash IS NOT NULL, b.country IS NOT NULL, m.row_number
   FROM campaign.list_members AS m
   JOIN campaign.contacts AS c ON c.id = m.contact_id
+ CROSS JOIN LATERAL (SELECT CASE WHEN EXISTS (SELECT FROM campaign.suppressions)
+                                 THEN sha256(@outer::bytea || sha256(@inner::bytea || convert_to(c.match_key, 'UTF8'))) END AS phone,
+                            CASE WHEN EXISTS (SELECT FROM campaign.suppressions)
+                                 THEN sha256(@outer::bytea || sha256(@inner::bytea || convert_to(c.user_id, 'UTF8'))) END AS user_id) AS h
+  LEFT JOIN campaign.suppressions AS s ON s.hash = h.phone AND s.scope = 'all'
+  LEFT JOIN campaign.suppressions AS u ON u.hash = h.user_id AND u.scope = 'all'
+  LEFT JOIN campaign.suppressions AS o ON o.hash = h.user_id AND o.scope = 'marketing'
+  LEFT JOIN campaign.suppressed_countries AS b ON b.country = c.country
  WHERE m.list_id = @list
  ORDER BY c.match_key COLLATE "C", length(c.phone) DESC, c.id
