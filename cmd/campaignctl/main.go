@@ -77,6 +77,7 @@ func newApp(p *program) *cli.App {
 			webhookCommand(p),
 			phoneCommand(p),
 			errorCommand(p),
+			nodeCommand(p),
 			simulatorCommand(p),
 			benchCommand(p),
 			completionCommand(p),
@@ -103,6 +104,6 @@ func prepare(commands []*cli.Command) {
 // later are commands of coming versions. They are refused by name, so that a
 // script learns why, and are not listed.
 var later = [...]string{
-	"schedule", "audit", "suppress", "node", "doctor",
+	"schedule", "audit", "suppress", "doctor",
 	"contact forget",
 }

@@ -65,6 +65,7 @@ type Daemon struct {
 	handler  *webhook.Handler
 	applier  *webhook.Applier
 	janitor  *janitor
+	beat     *heartbeat
 	listener net.Listener
 	server   *http.Server
 	metrics  *metrics.Metrics
@@ -139,6 +140,8 @@ func New(ctx context.Context, config Config) (*Daemon, error) {
 	}
 	measured.Watch(metrics.Sources{Overview: store.Overview, Pool: store.PoolStats, Flows: d.sender.Flows, Ready: d.ready.Load,
 		Version: config.Version, Roles: config.Roles.names()})
+	d.beat = &heartbeat{store: config.Store, log: log, working: d.sender.Working, node: campaign.Node{Name: node, Host: host, PID: os.Getpid(),
+		Version: config.Version, Roles: config.Roles.names(), Listen: d.listener.Addr().String()}}
 	return d, nil
 }
 
@@ -187,6 +190,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	component(&others, stopped, "channels", d.channels.Run)
 	component(&others, stopped, "janitor", d.janitor.Run)
 	component(&others, stopped, "samples", d.sample)
+	component(&others, stopped, "heartbeat", d.beat.Run)
 	if d.config.Roles.Webhook {
 		component(&others, stopped, "webhooks", d.applier.Run)
 	}
