@@ -267,7 +267,7 @@ func (p *specParser) word(n node, words ...string) string {
 func (p *specParser) spec(root node) campaign.Spec {
 	s := campaign.Spec{OnUnknown: "hold", USMarketing: "skip", USTerritories: "allow"}
 	keys := p.mapping(root, "name", "key", "channel", "template", "audience", "parameters", "schedule", "rate",
-		"on_unknown", "us_marketing", "us_territories", "opt_in", "frequency_cap", "retry")
+		"on_unknown", "us_marketing", "us_territories", "opt_in", "retry")
 	for _, key := range []string{"name", "channel", "template", "audience"} {
 		if _, ok := keys[key]; !ok {
 			p.fail(node{}, key+" is missing", map[string]string{
@@ -296,7 +296,6 @@ func (p *specParser) spec(root node) campaign.Spec {
 			s.OptIn = "" // the default, in one spelling
 		}
 	})
-	read("frequency_cap", func(n node) { s.FrequencyCap = p.frequencyCap(n) })
 	read("schedule", func(n node) { s.Schedule = p.schedule(n) })
 	read("rate", func(n node) { s.Rate = p.rate(n) })
 	read("on_unknown", func(n node) { s.OnUnknown = p.word(n, "hold", "resend", "fail") })

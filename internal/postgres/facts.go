@@ -30,8 +30,8 @@ type campaignFacts struct {
 	pacedAt     *time.Time // the first message was held for quality, none released yet
 	attemptUS   bool
 	territories bool
-}
 	assumeOptIn bool
+}
 
 type templateFacts struct{ marketing bool }
 
