@@ -42,35 +42,27 @@ func (s *Store) FanOut(ctx context.Context, channel campaign.ChannelID, jobs, sl
 		if err != nil || len(open) == 0 {
 			return err
 		}
-		queued := int64(0)
+		room := int64(jobs)
 		for _, c := range open {
-			queued += c.queued
+			room -= c.queued - c.low
 		}
-		room := int64(jobs) - queued
-		if room <= 0 {
-			return nil
-		}
-		share := max(room/int64(len(open)), 1)
-		for _, c := range open {
-			n := min(share, int64(slice), room)
-			if c.rate > 0 {
-				n = min(n, c.credit)
-			}
-			if n <= 0 {
-				continue
-			}
-			done, err := fanoutCampaign(ctx, tx, channel, c, n)
+		var queues []string // that got jobs
+		for _, l := range lines(open, room, int64(jobs), int64(slice)) {
+			done, err := fanoutLine(ctx, tx, channel, l)
 			if err != nil {
-				return fmt.Errorf("queue messages of campaign %d: %w", c.id, err)
+				return fmt.Errorf("queue messages of campaign %d: %w", l.id, err)
+			}
+			if done > 0 {
+				queues = appendNew(queues, l.queue(channel))
 			}
 			total += done
-			room -= int64(done)
 		}
-		if total == 0 {
-			return nil
+		for _, name := range queues {
+			if _, err := tx.Exec(ctx, `SELECT pg_notify($1, json_build_object('queue', $2::text)::text)`, queue.NotifyChannel, name); err != nil {
+				return err
+			}
 		}
-		_, err = tx.Exec(ctx, `SELECT pg_notify($1, json_build_object('queue', $2::text)::text)`, queue.NotifyChannel, queue.Name(channel, false))
-		return err
+		return nil
 	})
 	if err != nil {
 		return 0, fmt.Errorf("fan out channel %d: %w", channel, translate(err))
@@ -87,6 +79,53 @@ type open struct {
 	last      campaign.MessageID
 	queued    int64
 	heldTmpls []int64
+	low       int64 // of queued, those of low priority
+}
+
+// The values of messages.priority, which are River's.
+const (
+	priorityHigh   int16 = 1
+	priorityNormal int16 = 2
+	priorityLow    int16 = 3
+)
+
+// line is what one pass queues of a campaign, or of one priority among the
+// messages of none.
+type line struct {
+	open
+	priority int16
+	limit    int64
+}
+
+func (l line) queue(channel campaign.ChannelID) string {
+	return queue.Name(channel, l.priority == priorityHigh)
+}
+
+// lines divides the room of a channel's window, in which the low messages are not
+// counted. High messages that wait (until their time, or to be tried again) need
+// none: they leave before everything else. Low ones come last and have a tenth of
+// the window for themselves; River fetches them after the others, so they neither
+// wait for its end nor keep anybody from it.
+func lines(campaigns []open, room, jobs, slice int64) []line {
+	var high, normal, low []line
+	share := max(room/int64(len(campaigns)), 1)
+	for _, c := range campaigns {
+		n := min(share, slice, room)
+		if c.rate > 0 {
+			n = min(n, c.credit)
+		}
+		if n > 0 {
+			normal = append(normal, line{c, priorityNormal, n})
+			room -= n
+		}
+		if c.id == 0 {
+			high = append(high, line{c, priorityHigh, slice})
+			if n := min(max(jobs/10, 1)-c.low, slice); n > 0 {
+				low = append(low, line{c, priorityLow, n})
+			}
+		}
+	}
+	return append(append(high, normal...), low...)
 }
 
 // fanoutCampaigns takes the shared locks and then, in a statement of its own,
@@ -107,11 +146,11 @@ func fanoutCampaigns(ctx context.Context, tx pgx.Tx, channel campaign.ChannelID)
 	}
 	queueShared(b, keys)
 	var list []open
-	b.Queue(fanoutCampaignsSQL, pgx.StrictNamedArgs{"channel": channel, "campaigns": ids}).Query(func(rows pgx.Rows) error {
+	b.Queue(fanoutCampaignsSQL, pgx.StrictNamedArgs{"channel": channel, "campaigns": ids, "queue": queue.Name(channel, false)}).Query(func(rows pgx.Rows) error {
 		for rows.Next() {
 			var c open
 			var elapsed *float64 // nil: nothing was sent yet
-			if err := rows.Scan(&c.id, &c.rate, &elapsed, &c.first, &c.last, &c.queued, &c.heldTmpls); err != nil {
+			if err := rows.Scan(&c.id, &c.rate, &elapsed, &c.first, &c.last, &c.queued, &c.heldTmpls, &c.low); err != nil {
 				return err
 			}
 			if c.rate > 0 {
@@ -128,10 +167,10 @@ func fanoutCampaigns(ctx context.Context, tx pgx.Tx, channel campaign.ChannelID)
 	return list, tx.SendBatch(ctx, b).Close()
 }
 
-func fanoutCampaign(ctx context.Context, tx pgx.Tx, channel campaign.ChannelID, c open, n int64) (int, error) {
+func fanoutLine(ctx context.Context, tx pgx.Tx, channel campaign.ChannelID, c line) (int, error) {
 	rows, err := tx.Query(ctx, fanoutQueueSQL, pgx.StrictNamedArgs{
-		"campaign": c.id, "channel": channel, "first": c.first, "last": c.last, "limit": n,
-		"held": c.heldTmpls, "max_attempts": sendMaxAttempts, "queue": queue.Name(channel, false),
+		"campaign": c.id, "channel": channel, "first": c.first, "last": c.last, "limit": c.limit, "priority": c.priority,
+		"held": c.heldTmpls, "max_attempts": sendMaxAttempts, "queue": c.queue(channel),
 	})
 	if err != nil {
 		return 0, err

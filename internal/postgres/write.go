@@ -79,6 +79,7 @@ func (s *Store) write(ctx context.Context, conn *pgxpool.Conn, rows []*lockedMes
 	for _, id := range slices.Sorted(maps.Keys(released)) {
 		b.Queue(`UPDATE campaign.campaigns SET released_at = clock_timestamp() WHERE id = $1 AND released_at IS NULL`, id)
 	}
+	queueEvents(b, rows)
 	if t.after != nil {
 		t.after(b)
 	}

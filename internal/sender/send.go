@@ -30,6 +30,7 @@ const (
 const (
 	priorityHigh   = 1
 	priorityNormal = 2
+	priorityLow    = 3
 )
 
 // Worker works send jobs. A send job always ends done: what becomes of the
@@ -56,8 +57,11 @@ func (w *Worker) Work(ctx context.Context, job *river.Job[queue.Send]) error {
 	}
 	turn := campaign.Turn{Message: job.Args.Message, Attempt: job.Args.Attempt, Campaign: job.Args.Campaign, Channel: id}
 	priority := priorityNormal
-	if job.Queue == queue.Name(id, true) {
+	switch {
+	case job.Queue == queue.Name(id, true):
 		priority = priorityHigh
+	case job.Priority == priorityLow:
+		priority = priorityLow
 	}
 	return w.Sender.turn(ctx, turn, priority)
 }

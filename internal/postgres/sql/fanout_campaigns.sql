@@ -1,7 +1,9 @@
 -- The running campaigns of a channel that nothing holds, with what they have
--- queued. Campaign 0 stands for messages that belong to none. A campaign's own
--- rate is kept as an average: credit since credit_at, at most a second's worth of
--- it, or one message's where that takes longer.
+-- queued. Campaign 0 stands for messages that belong to none; what is queued of
+-- its low ones is counted by their jobs, which are few, because the counters know
+-- no priorities. A campaign's own rate is kept as an average: credit since
+-- credit_at, at most a second's worth of it, or one message's where that takes
+-- longer.
 -- Between the first message that the provider held for quality assessment and
 -- the first that it released, a campaign goes at 1/s: a bad template does not
 -- burn the list.
@@ -20,7 +22,9 @@ SELECT t.id, t.rate,
        t.first_id, t.last_id,
        COALESCE((SELECT sum(n) FROM campaign.message_totals AS n
                   WHERE n.channel_id = @channel AND n.campaign_id = t.id AND n.state = 'queued'), 0)::bigint,
-       ARRAY(SELECT h.scope_id FROM standing AS h WHERE h.scope = 'template')
+       ARRAY(SELECT h.scope_id FROM standing AS h WHERE h.scope = 'template'),
+       CASE t.id WHEN 0 THEN (SELECT count(*) FROM river.river_job AS j
+                               WHERE j.state = 'available' AND j.queue = @queue AND j.priority = 3) ELSE 0 END
   FROM todo AS t
  WHERE NOT EXISTS (SELECT FROM standing AS h
                     WHERE h.scope = 'channel' AND h.scope_id = @channel

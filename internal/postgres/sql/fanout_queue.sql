@@ -4,9 +4,9 @@
 -- row instead of a bound of the index. Rows locked by somebody else are passed
 -- over.
 WITH due AS (
-  SELECT id, state, CASE WHEN state IN ('pending', 'deferred') THEN reason ELSE '' END AS detail
+  SELECT id, state, CASE WHEN reason = 'window' THEN 'window/' || zone_set ELSE reason END AS detail
     FROM campaign.messages
-   WHERE campaign_id = @campaign AND channel_id = @channel AND due_at <= now()
+   WHERE campaign_id = @campaign AND priority = @priority AND channel_id = @channel AND due_at <= now()
      AND id BETWEEN @first AND @last AND template_id <> ALL(@held::bigint[])
      AND state IN ('pending', 'deferred')
    ORDER BY due_at, id
@@ -20,6 +20,6 @@ turn AS (
   RETURNING m.id, m.attempt, due.state, due.detail),
 jobs AS (
   INSERT INTO river.river_job (kind, queue, args, max_attempts, priority)
-  SELECT 'send', @queue, json_build_object('message', id, 'attempt', attempt, 'campaign', @campaign::bigint)::jsonb, @max_attempts, 2
+  SELECT 'send', @queue, json_build_object('message', id, 'attempt', attempt, 'campaign', @campaign::bigint)::jsonb, @max_attempts, @priority
     FROM turn ORDER BY id)
 SELECT state, detail, count(*) FROM turn GROUP BY state, detail

@@ -2,7 +2,7 @@
 -- whoever claims or releases it meanwhile is waited for, and then the state is no
 -- longer queued.
 WITH m AS (
-  SELECT id, attempt, campaign_id, channel_id
+  SELECT id, attempt, campaign_id, channel_id, priority
     FROM campaign.messages
    WHERE id = ANY(@ids::bigint[]) AND id BETWEEN @least AND @greatest AND state = 'queued'
    ORDER BY id
@@ -12,7 +12,7 @@ jobs AS (
     FROM river.river_job
    WHERE kind = 'send' AND state IN ('available', 'running', 'retryable', 'scheduled', 'pending'))
 INSERT INTO river.river_job (kind, queue, args, max_attempts, priority)
-SELECT 'send', 'ch_' || m.channel_id,
-       jsonb_build_object('message', m.id, 'attempt', m.attempt, 'campaign', m.campaign_id), @max_attempts, 2
+SELECT 'send', 'ch_' || m.channel_id || CASE m.priority WHEN 1 THEN '_high' ELSE '' END,
+       jsonb_build_object('message', m.id, 'attempt', m.attempt, 'campaign', m.campaign_id), @max_attempts, m.priority
   FROM m
  WHERE NOT EXISTS (SELECT FROM jobs WHERE jobs.message = m.id AND jobs.attempt = m.attempt)

@@ -4,7 +4,7 @@
 SELECT reason, min(due_at)
   FROM (SELECT m.reason, m.due_at
           FROM campaign.messages AS m
-         WHERE m.campaign_id = @campaign AND m.due_at > now() AND m.id BETWEEN @first AND @last
+         WHERE m.campaign_id = @campaign AND m.priority = 2 AND m.due_at > now() AND m.id BETWEEN @first AND @last
          ORDER BY m.due_at
          LIMIT 1000) AS soon
  GROUP BY reason
