@@ -1,9 +1,9 @@
 package postgres
 
 import (
+	"bytes"
 	"context"
 	_ "embed"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/campaignd/campaignd/internal/campaign"
 )
@@ -20,17 +19,17 @@ import (
 var (
 	//go:embed sql/import_table.sql
 	importTableSQL string
-	//go:embed sql/import_insert.sql
-	importInsertSQL string
+	//go:embed sql/import_merge.sql
+	importMergeSQL string
 	//go:embed sql/import_update.sql
 	importUpdateSQL string
-	//go:embed sql/import_members.sql
-	importMembersSQL string
+	//go:embed sql/import_move.sql
+	importMoveSQL string
 )
 
 // importChunk is how many rows one transaction of an import writes: enough that
-// its commit costs nothing beside it, few enough for a moment's memory and locks.
-const importChunk = 10_000
+// neighbours in an index meet, few enough for a moment's memory and locks.
+const importChunk = 20_000
 
 // importTries is how often a chunk is repeated after a deadlock or a lost
 // connection: a webhook that opts people out locks them in another order.
@@ -59,23 +58,56 @@ func (s *Store) ImportContacts(ctx context.Context, o ImportOptions, rows iter.S
 	if err := im.open(ctx, o.Columns); err != nil {
 		return im.result, err
 	}
-	chunk := newImportChunk()
-	for row, err := range rows {
-		if err != nil {
-			err = errors.Join(err, im.flush(ctx, chunk)) // what came before the error is good
-			return im.result, err
+	// One chunk is written while the next one is read.
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	chunks := make(chan *encodedChunk)
+	written := make(chan error, 1)
+	go func() {
+		var err error
+		for chunk := range chunks {
+			if err == nil {
+				if err = im.flush(ctx, chunk); err != nil {
+					cancel() // what reads may stop
+				}
+			}
 		}
-		chunk.add(row)
-		if len(chunk.rows) < importChunk {
+		written <- err
+	}()
+	err := gather(ctx, rows, chunks)
+	close(chunks)
+	flushErr := <-written
+	if flushErr != nil && errors.Is(err, context.Canceled) {
+		err = nil // the reading ended because the writing failed
+	}
+	return im.result, errors.Join(err, flushErr)
+}
+
+// gather reads rows into chunks. What came before an error is good, and written.
+func gather(ctx context.Context, rows iter.Seq2[campaign.ContactRow, error], chunks chan<- *encodedChunk) error {
+	gathered := newImportRows()
+	for row, err := range rows {
+		if err == nil {
+			err = gathered.add(row)
+		}
+		if err != nil {
+			if len(gathered.rows) > 0 {
+				chunks <- gathered.encode()
+			}
+			return err
+		}
+		if len(gathered.rows) < importChunk {
 			continue
 		}
-		if err := im.flush(ctx, chunk); err != nil {
-			return im.result, err
+		chunks <- gathered.encode()
+		if err := ctx.Err(); err != nil {
+			return err
 		}
-		chunk = newImportChunk()
 	}
-	err := im.flush(ctx, chunk)
-	return im.result, err
+	if len(gathered.rows) > 0 {
+		chunks <- gathered.encode()
+	}
+	return nil
 }
 
 // contactImport is one import under way.
@@ -107,82 +139,15 @@ func (im *contactImport) open(ctx context.Context, columns []string) error {
 	return err
 }
 
-// importRows is a chunk: one row per number.
-type importRows struct {
-	rows    []campaign.ContactRow
-	index   map[string]int // by phone
-	read    int64
-	changed map[string]int64 // by phone: repeated rows that said something else than the row before
-	columns map[string]bool
-}
-
-func newImportChunk() *importRows {
-	return &importRows{index: make(map[string]int, importChunk), changed: map[string]int64{}, columns: map[string]bool{}}
-}
-
-// add merges a row into the chunk as the database would merge it.
-func (c *importRows) add(row campaign.ContactRow) {
-	c.read++
-	for key := range row.Attributes {
-		c.columns[key] = true
-	}
-	i, repeated := c.index[row.Phone]
-	if !repeated {
-		c.index[row.Phone] = len(c.rows)
-		c.rows = append(c.rows, row)
-		return
-	}
-	was := c.rows[i]
-	is := was
-	is.Number = row.Number
-	is.Language, is.TimeZone = orElse(row.Language, was.Language), orElse(row.TimeZone, was.TimeZone)
-	if len(row.Attributes) > 0 {
-		is.Attributes = maps.Clone(was.Attributes)
-		if is.Attributes == nil {
-			is.Attributes = map[string]string{}
-		}
-		maps.Copy(is.Attributes, row.Attributes)
-	}
-	if row.OptIn != nil {
-		is.OptIn = row.OptIn
-	}
-	if row.OptInAt != nil {
-		is.OptInAt = row.OptInAt
-	}
-	is.OptInSource = orElse(row.OptInSource, was.OptInSource)
-	if !sameRow(was, is) {
-		c.changed[row.Phone]++
-	}
-	c.rows[i] = is
-}
-
-func sameRow(a, b campaign.ContactRow) bool {
-	return a.Language == b.Language && a.TimeZone == b.TimeZone && maps.Equal(a.Attributes, b.Attributes) &&
-		sameBool(a.OptIn, b.OptIn) && a.OptInSource == b.OptInSource && sameInstant(a.OptInAt, b.OptInAt)
-}
-
-func sameBool(a, b *bool) bool { return a == b || a != nil && b != nil && *a == *b }
-
-func sameInstant(a, b *time.Time) bool { return a == b || a != nil && b != nil && a.Equal(*b) }
-
-func orElse(text, other string) string {
-	if text != "" {
-		return text
-	}
-	return other
-}
-
-// flush writes a chunk, again when a deadlock or a lost connection undid it.
-func (im *contactImport) flush(ctx context.Context, chunk *importRows) error {
-	if len(chunk.rows) == 0 {
-		return nil
-	}
-	if err := im.open(ctx, slices.Sorted(maps.Keys(chunk.columns))); err != nil {
+// flush writes a chunk, again when another transaction was first, a deadlock or
+// a lost connection undid it.
+func (im *contactImport) flush(ctx context.Context, chunk *encodedChunk) error {
+	if err := im.open(ctx, chunk.columns); err != nil {
 		return err
 	}
 	pause := 50 * time.Millisecond
 	for try := 1; ; try++ {
-		created, updated, err := im.once(ctx, chunk)
+		created, updated, err := im.once(ctx, chunk, try > 1)
 		if err == nil {
 			im.result.Rows += chunk.read
 			im.result.Created += created
@@ -190,8 +155,8 @@ func (im *contactImport) flush(ctx context.Context, chunk *importRows) error {
 			im.result.Unchanged += chunk.read - created - updated
 			return nil
 		}
-		if !again(err) || try == importTries {
-			return fmt.Errorf("store rows %d to %d: %w", chunk.rows[0].Number, chunk.rows[len(chunk.rows)-1].Number, translate(err))
+		if !again(err) && !violates(err, "contacts_phone_key") && !violates(err, "list_members_pkey") || try == importTries {
+			return fmt.Errorf("store rows %d to %d: %w", chunk.first, chunk.last, translate(err))
 		}
 		select {
 		case <-ctx.Done():
@@ -202,49 +167,83 @@ func (im *contactImport) flush(ctx context.Context, chunk *importRows) error {
 	}
 }
 
-func (im *contactImport) once(ctx context.Context, chunk *importRows) (created, updated int64, err error) {
-	err = im.store.pool.AcquireFunc(ctx, func(conn *pgxpool.Conn) error {
-		return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-			if _, err := tx.Exec(ctx, importTableSQL); err != nil {
-				return err
-			}
-			_, err := tx.CopyFrom(ctx, pgx.Identifier{"import_rows"}, []string{"row_number", "phone", "match_key", "country", "nanp",
-				"language", "time_zone", "attributes", "opt_in", "opt_in_source", "opt_in_at"},
-				pgx.CopyFromSlice(len(chunk.rows), func(i int) ([]any, error) { return importColumns(chunk.rows[i]) }))
-			if err != nil {
-				return err
-			}
-			source := orElse(im.options.Source, "import")
-			tag, err := tx.Exec(ctx, importInsertSQL, pgx.StrictNamedArgs{"source": source})
-			if err != nil {
-				return err
-			}
-			created = tag.RowsAffected()
-			if tag, err = tx.Exec(ctx, importUpdateSQL, pgx.StrictNamedArgs{"source": source}); err != nil {
-				return err
-			}
-			repeated, err := chunk.repeats(ctx, tx)
-			if err != nil {
-				return err
-			}
-			updated = tag.RowsAffected() + repeated
-			if im.list == 0 {
-				return nil
-			}
-			if tag, err = tx.Exec(ctx, importMembersSQL, pgx.StrictNamedArgs{"list": im.list}); err != nil || tag.RowsAffected() == 0 {
-				return err
-			}
-			_, err = tx.Exec(ctx, `UPDATE campaign.lists SET updated_at = clock_timestamp() WHERE id = $1`, im.list)
+// importKey is held shared by every chunk, so that whoever deletes lists or
+// contacts waits for it, and exclusively by one that met another: it is alone
+// then (migration 0014).
+func importKey() lockKey { return lockKey{lockImport, 0} }
+
+func (im *contactImport) once(ctx context.Context, chunk *encodedChunk, alone bool) (created, updated int64, err error) {
+	err = im.store.inTx(ctx, func(tx pgx.Tx) error {
+		lock := `SELECT pg_advisory_xact_lock_shared($1, $2)`
+		if alone {
+			lock = `SELECT pg_advisory_xact_lock($1, $2)`
+		}
+		if _, err := tx.Exec(ctx, lock, importKey().class, importKey().id); err != nil {
 			return err
-		})
+		}
+		if err := im.listStands(ctx, tx); err != nil {
+			return err
+		}
+		// A chunk is sorted and kept while it is merged: in memory.
+		if _, err := tx.Exec(ctx, `SET LOCAL work_mem = '64MB'`); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, importTableSQL); err != nil {
+			return err
+		}
+		if _, err := tx.Conn().PgConn().CopyFrom(ctx, bytes.NewReader(chunk.copy), copyImportSQL); err != nil {
+			return err
+		}
+		source := orElse(im.options.Source, "import")
+		var differing, joined, moved int64
+		err := tx.QueryRow(ctx, importMergeSQL, pgx.StrictNamedArgs{"source": source, "list": im.list}).Scan(&created, &differing, &joined, &moved)
+		if err != nil {
+			return err
+		}
+		updated = 0
+		if differing > 0 {
+			tag, err := tx.Exec(ctx, importUpdateSQL, pgx.StrictNamedArgs{"source": source})
+			if err != nil {
+				return err
+			}
+			updated = tag.RowsAffected()
+		}
+		repeated, err := chunk.repeats(ctx, tx)
+		if err != nil {
+			return err
+		}
+		updated += repeated
+		if moved > 0 {
+			if _, err := tx.Exec(ctx, importMoveSQL, pgx.StrictNamedArgs{"list": im.list}); err != nil {
+				return err
+			}
+		}
+		if joined == 0 && moved == 0 {
+			return nil
+		}
+		_, err = tx.Exec(ctx, `UPDATE campaign.lists SET updated_at = clock_timestamp() WHERE id = $1`, im.list)
+		return err
 	})
 	return created, updated, err
+}
+
+// listStands refuses to go on with a list that somebody deleted meanwhile.
+func (im *contactImport) listStands(ctx context.Context, tx pgx.Tx) error {
+	if im.list == 0 {
+		return nil
+	}
+	var stands bool
+	err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM campaign.lists WHERE id = $1)`, im.list).Scan(&stands)
+	if err == nil && !stands {
+		err = campaign.ErrConflict.With(fmt.Sprintf("list %q was deleted while it was imported", im.options.List), "import it again")
+	}
+	return err
 }
 
 // repeats counts the rows that a later row of the same number overrode, as far as
 // the contact was written at all: where the last row says what is stored already,
 // nothing was updated. The rows that this transaction wrote carry its number.
-func (c *importRows) repeats(ctx context.Context, tx pgx.Tx) (int64, error) {
+func (c *encodedChunk) repeats(ctx context.Context, tx pgx.Tx) (int64, error) {
 	if len(c.changed) == 0 {
 		return 0, nil
 	}
@@ -256,17 +255,4 @@ func (c *importRows) repeats(ctx context.Context, tx pgx.Tx) (int64, error) {
 		n += c.changed[phone]
 	}
 	return n, err
-}
-
-func importColumns(r campaign.ContactRow) ([]any, error) {
-	attributes := make(map[string]string, len(r.Attributes))
-	for key, value := range r.Attributes {
-		attributes[plainText(key)] = plainText(value)
-	}
-	document, err := json.Marshal(attributes)
-	if err != nil {
-		return nil, err
-	}
-	return []any{r.Number, r.Phone, r.MatchKey, r.Country, r.NANP, plainText(r.Language), plainText(r.TimeZone), document,
-		r.OptIn, plainText(r.OptInSource), r.OptInAt}, nil
 }

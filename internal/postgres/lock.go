@@ -29,6 +29,7 @@ const (
 	lockRepair   int32 = 7406
 	lockPlan     int32 = 7407
 	lockShare    int32 = 7408
+	lockImport   int32 = 7409
 )
 
 func peopleKey() lockKey                       { return lockKey{lockPeople, 0} }

@@ -1,6 +1,5 @@
 -- Known contacts that a row says something new about; the others are not even
--- locked. FOR NO KEY UPDATE, because the members that another import adds at the
--- same time hold key shares on contacts.
+-- locked. Run only where import_merge.sql found one.
 WITH merged AS (
   SELECT c.id, n.*
     FROM pg_temp.import_rows AS r
