@@ -92,7 +92,7 @@ func (p *program) bench(c *cli.Context) (err error) {
 		runs := []bench.Options{options}
 		switch {
 		case c.Bool("quick"):
-			runs = []bench.Options{b.Quick}
+			runs = b.Quick
 		case !c.Args().Present():
 			runs = b.Suite
 		}
@@ -108,13 +108,14 @@ func (p *program) bench(c *cli.Context) (err error) {
 			if err := r.Print(p.out()); err != nil {
 				return err
 			}
-			fmt.Fprintln(p.out())
 		}
 	}
 	if c.Bool("json") {
 		return printJSON(p.stdout, results)
 	}
-	return nil
+	last := results[len(results)-1]
+	_, err = fmt.Fprintf(p.out(), "%s\ncommit %s\n", last.Machine, last.Commit)
+	return err
 }
 
 func (p *program) benchConfig(c *cli.Context) (bench.Config, error) {

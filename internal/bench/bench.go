@@ -32,6 +32,26 @@ type Options struct {
 	Sizes    []int64       // of plans
 }
 
+// line is the command that runs a bench with these options.
+func (o Options) line(name string) string {
+	words := []string{name}
+	add := func(set bool, flag string, value any) {
+		if set {
+			words = append(words, strings.TrimSpace(fmt.Sprint(flag, " ", value)))
+		}
+	}
+	add(o.Messages > 0, "--messages", o.Messages)
+	add(o.Workers > 0, "--workers", o.Workers)
+	add(o.Null, "--null", "")
+	add(o.Latency > 0, "--latency", o.Latency)
+	add(o.Rate > 0, "--rate", o.Rate)
+	add(o.Nodes > 0, "--nodes", o.Nodes)
+	for _, n := range o.Sizes {
+		add(true, "--sizes", n)
+	}
+	return strings.Join(words, " ")
+}
+
 // Bench is one benchmark.
 type Bench struct {
 	Name    string
@@ -41,7 +61,7 @@ type Bench struct {
 	// of goals. Quick is a form of a few seconds that proves that the bench works;
 	// its figures mean nothing.
 	Suite []Options
-	Quick Options
+	Quick []Options
 	Run   func(ctx context.Context, s *Session, o Options) (*Result, error)
 }
 

@@ -74,7 +74,8 @@ func number(v float64) string {
 	return strconv.FormatFloat(v, 'f', 3, 64)
 }
 
-// Print writes the result as a table.
+// Print writes the result as a table; what it was measured on is the same for all
+// results of a session.
 func (r *Result) Print(w io.Writer) error {
 	fmt.Fprintf(w, "bench %s\ngoal: %s\n\n", r.Bench, r.Goal)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
@@ -93,6 +94,6 @@ func (r *Result) Print(w io.Writer) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(w, "\n%s\ncommit %s\n", r.Machine, r.Commit)
+	_, err := fmt.Fprintln(w)
 	return err
 }

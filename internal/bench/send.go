@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,9 +19,16 @@ func sendBench() Bench {
 		Suite: []Options{
 			{},
 			{Null: true},
+			{Rate: 1000, Latency: 20 * time.Millisecond},
+			{Rate: 80, Latency: 20 * time.Millisecond},
+			{Rate: 1000, Nodes: 4},
 		},
-		Quick: Options{Messages: 3000},
-		Run:   runSend,
+		Quick: []Options{
+			{Messages: 2000},
+			{Messages: 2000, Null: true},
+			{Messages: 600, Rate: 200, Latency: 5 * time.Millisecond},
+		},
+		Run: runSend,
 	}
 }
 
@@ -34,13 +42,24 @@ const (
 )
 
 func runSend(ctx context.Context, s *Session, o Options) (*Result, error) {
-	if o.Messages == 0 {
-		o.Messages = sendMessages
-	}
+	line := o.line("send")
 	if o.Workers == 0 {
 		o.Workers = sender.DefaultMaxWorkers
 	}
-	return s.sendUnlimited(ctx, o)
+	o.Nodes = max(o.Nodes, 1)
+	switch {
+	case o.Null && o.Rate > 0:
+		return nil, campaign.ErrInvalid.With("a limit is seen at the sink, which --null does without", "leave out --null or --rate")
+	case o.Rate > 0 && o.Nodes > 1:
+		seconds := (untilKill + killGrace + afterKill + spare).Seconds()
+		o.Messages = cmp.Or(o.Messages, int64(o.Rate*seconds))
+		return s.sendKilled(ctx, line, o)
+	case o.Rate > 0:
+		o.Messages = cmp.Or(o.Messages, int64(o.Rate*limitedFor))
+		return s.sendLimited(ctx, line, o)
+	}
+	o.Messages = cmp.Or(o.Messages, sendMessages)
+	return s.sendUnlimited(ctx, line, o)
 }
 
 // sendRun is a database with a planned campaign, and who sends it.
@@ -83,7 +102,7 @@ func (s *Session) prepare(ctx context.Context, o Options) (*sendRun, error) {
 
 // startNodes starts the daemons and waits until they work the channel.
 func (r *sendRun) startNodes(ctx context.Context) error {
-	for i := range max(r.o.Nodes, 1) {
+	for i := range r.o.Nodes {
 		config := nodeConfig{URL: r.db.url, Connections: nodeConnections, Workers: r.o.Workers, Null: r.o.Null, Latency: r.o.Latency}
 		if r.o.Profile != "" {
 			folder, err := filepath.Abs(r.o.Profile)
@@ -177,20 +196,19 @@ func (r *sendRun) accepted(ctx context.Context) (posts, error) {
 }
 
 // sendUnlimited is the speed of a channel without a limit, beside its ceiling.
-func (s *Session) sendUnlimited(ctx context.Context, o Options) (*Result, error) {
+func (s *Session) sendUnlimited(ctx context.Context, line string, o Options) (*Result, error) {
 	r, err := s.prepare(ctx, o)
 	if err != nil {
 		return nil, err
 	}
 	ceiling := r.bare
-	result := &Result{Bench: "send", Machine: r.db.machine,
+	result := &Result{Bench: line, Machine: r.db.machine,
 		Goal: fmt.Sprintf("%d messages on one channel without a limit at >= %s x a bare HTTP client", o.Messages, number(goalSend))}
 	name, unit, least := "bare HTTP client", "POST/s", goalSend
 	if o.Null {
 		if ceiling, err = r.noops(ctx); err != nil {
 			return nil, err
 		}
-		result.Bench = "send --null"
 		result.Goal = fmt.Sprintf("%d messages to a provider in the process at >= %s x River without messages", o.Messages, number(goalNull))
 		name, unit, least = "River no-op", "jobs/s", goalNull
 	}
