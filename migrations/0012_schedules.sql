@@ -81,7 +81,11 @@ CREATE TABLE campaign.media_files (
     CONSTRAINT media_files_pkey PRIMARY KEY (sha256)
 );
 ALTER TABLE campaign.media_files ALTER COLUMN content SET STORAGE EXTERNAL; -- images do not compress
-CREATE INDEX media_media_id_idx ON campaign.media (channel_id, media_id);
+-- A campaign keeps the id that it was planned with when the file is uploaded again
+-- for another one.
+ALTER TABLE campaign.media DROP CONSTRAINT media_pkey;
+ALTER TABLE campaign.media ADD CONSTRAINT media_pkey PRIMARY KEY (channel_id, media_id);
+CREATE INDEX media_sha256_idx ON campaign.media (sha256);
 COMMENT ON COLUMN campaign.media_files.used_at IS 'forgotten 90 days after this, when no schedule and no open campaign needs it';
 
 -- campaign.launch asks for a campaign inside the caller's transaction and gives its

@@ -40,6 +40,8 @@ func holdEnd(h campaign.Hold, campaignRef, channel string) string {
 		command = "campaignctl campaign resume " + campaignRef
 	}
 	switch {
+	case h.Source == campaign.SourcePlan && h.Until != nil:
+		return "tried again at " + when(h.Until)
 	case h.Source == sourceKey:
 		return "until its key is there"
 	case h.Source == campaign.SourceTemplate:

@@ -123,7 +123,11 @@ func printStatus(w io.Writer, s campaign.Status) error {
 		return err
 	}
 	if over(s) {
-		return nil // what held it does not matter any more
+		// What held it does not matter any more, but why it was never planned.
+		for _, h := range s.Holds {
+			fmt.Fprintf(w, "\ncancelled, because %s\n", oneLine(h.Reason))
+		}
+		return nil
 	}
 	if err := printHolds(w, s.Holds, campaignRef(s), s.Channel); err != nil {
 		return err
@@ -270,6 +274,8 @@ func printWaiting(w io.Writer, s campaign.Status) error {
 
 func waitText(reason string) string {
 	switch reason {
+	case campaign.WaitPlan:
+		return "for a daemon that plans and starts it"
 	case campaign.WaitLaunch:
 		return "for the launch: campaignctl campaign launch"
 	case campaign.WaitSchedule:

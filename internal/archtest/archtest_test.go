@@ -45,6 +45,7 @@ func rooms() map[string][]string {
 			"internal/secret", "internal/sender", "internal/throttle", "internal/webhook", "internal/metrics"},
 		// It shows the others from outside; none of them knows it.
 		"internal/metrics":  {"internal/campaign", "internal/postgres", "internal/sender"},
+		"internal/schedule": {"internal/campaign"},
 		"internal/planning": {"internal/campaign", "internal/audience", "internal/postgres"},
 		// Nobody imports it but a command: it watches the product from outside.
 		"internal/bench": {"internal/audience", "internal/campaign", "internal/daemon", "internal/dialog360", "internal/localpg",

@@ -9,22 +9,28 @@ import (
 	"github.com/campaignd/campaignd/internal/campaign"
 )
 
-// readZone reads schedule.timezone before everything else: the other times of a
-// file are read on its clock. What is wrong with it is told when its turn comes.
+// readZone reads schedule.timezone, or the zone of schedule.cron, before
+// everything else: the other times of a file are read on its clock. What is wrong with it is told when its turn comes.
 func (p *specParser) readZone(n node) {
 	if n = n.resolved(); n.Kind != yaml.MappingNode {
 		return
 	}
+	values := map[string]string{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
-		value := node{Node: n.Content[i+1]}.resolved()
-		if n.Content[i].Value != "timezone" || value.Kind != yaml.ScalarNode {
-			continue
+		if value := (node{Node: n.Content[i+1]}).resolved(); value.Kind == yaml.ScalarNode {
+			values[n.Content[i].Value] = strings.TrimSpace(value.Value)
 		}
-		if zone, ok := zoneOf(strings.TrimSpace(value.Value)); ok {
-			p.zone = zone
-			if !p.now.IsZero() {
-				p.now = p.now.In(zone)
-			}
+	}
+	name := values["timezone"]
+	for _, prefix := range []string{"CRON_TZ=", "TZ="} {
+		if rest, ok := strings.CutPrefix(values["cron"], prefix); ok {
+			name, _, _ = strings.Cut(rest, " ") // nearer to the times that it is about
+		}
+	}
+	if zone, ok := zoneOf(name); ok {
+		p.zone = zone
+		if !p.now.IsZero() {
+			p.now = p.now.In(zone)
 		}
 	}
 }
@@ -60,7 +66,8 @@ func (p *specParser) recurrence(s *campaign.Schedule, n node, keys map[string]no
 		if _, known := zoneOf(s.TimeZone); !known && s.TimeZone != campaign.ZoneRecipient {
 			p.fail(zone, "is not a time zone", "write an IANA name such as Europe/Berlin or UTC")
 		}
-		if _, ok := keys["window"]; !ok && s.TimeZone == campaign.ZoneRecipient {
+		_, window := keys["window"]
+		if _, days := keys["days"]; !window && !days && s.TimeZone == campaign.ZoneRecipient {
 			p.fail(zone, "recipient goes with a window", "write an IANA name such as Europe/Berlin, or give schedule.window")
 		}
 	}

@@ -63,6 +63,17 @@ type Occurrence struct {
 	State      State     `json:"state"`       // of that campaign; empty where there is none
 }
 
+// Advance is what was decided about the moments of a timetable up to now.
+type Advance struct {
+	Timetable Timetable // as it was read
+	Skipped   []Occurrence
+	Launch    *time.Time // the moment that becomes a campaign, if there is one
+	Key       string     // of that campaign
+	ExpiresAt time.Time  // it is not started after this moment
+	Next      *time.Time // the first moment that is not decided about
+	Now       time.Time
+}
+
 // LaunchRequest is a campaign that a service or a timetable asked for, and that a
 // daemon is to plan and start. Its row exists, without a plan.
 type LaunchRequest struct {
@@ -73,6 +84,7 @@ type LaunchRequest struct {
 	Key       string
 	State     State // of the campaign; empty when somebody discarded it
 	Planned   bool  // it has its plan
+	Eligible  int64 // by that plan
 	Document  []byte
 	AsOf      *time.Time // what {date} in the document stands for; nil: such words are text
 	Files     map[string]string

@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -150,6 +151,7 @@ type storedCampaign struct {
 	created     time.Time
 	starts      *time.Time
 	now         time.Time
+	planned     bool
 }
 
 // Status says where the messages of a campaign are, from the counters: it takes
@@ -173,7 +175,7 @@ func (s *Store) status(ctx context.Context, id campaign.ID) (campaign.Status, st
 		var channelRate, ownRate float64
 		err := tx.QueryRow(ctx, reportStatusSQL, pgx.StrictNamedArgs{"campaign": id, "window": sampleWindow.Seconds()}).
 			Scan(&st.Name, &c.key, &c.state, &st.Total, &c.starts, &st.StartedAt, &st.FinishedAt, &ownRate, &channelRate, &st.Rate.Now,
-				&c.first, &c.last, &c.channel, &c.template, &c.created, &c.now, &st.Paced)
+				&c.first, &c.last, &c.channel, &c.template, &c.created, &c.now, &st.Paced, &c.planned)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return campaign.ErrNotFound.With(fmt.Sprintf("no campaign %d", id), "campaignctl campaign list shows them")
 		}
@@ -185,7 +187,8 @@ func (s *Store) status(ctx context.Context, id campaign.ID) (campaign.Status, st
 			return err
 		}
 		if !c.state.Open() {
-			st.Holds = nil // what stands on its channel holds others
+			// What stands on its channel holds others; why it could not be planned is its own.
+			st.Holds = slices.DeleteFunc(st.Holds, func(h campaign.Hold) bool { return h.Source != campaign.SourcePlan })
 		}
 		st.Holds = append([]campaign.Hold{}, st.Holds...)
 
@@ -230,6 +233,9 @@ func (s *Store) status(ctx context.Context, id campaign.ID) (campaign.Status, st
 	st.State = c.state.Shown(len(st.Holds) > 0)
 	st.Key, st.Channel = c.key, c.channel
 	st.Explain(c.state, c.starts, pending, deferred, due, c.now)
+	if c.state == campaign.Draft && !c.planned {
+		st.Waiting = append(st.Waiting, campaign.Waiting{Reason: campaign.WaitPlan})
+	}
 	return st, c, nil
 }
 

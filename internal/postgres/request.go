@@ -38,7 +38,7 @@ func (s *Store) requests(ctx context.Context, args pgx.StrictNamedArgs) ([]campa
 	}
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (campaign.LaunchRequest, error) {
 		var r campaign.LaunchRequest
-		err := row.Scan(&r.ID, &r.Source, &r.Campaign, &r.Name, &r.Key, &r.State, &r.Planned,
+		err := row.Scan(&r.ID, &r.Source, &r.Campaign, &r.Name, &r.Key, &r.State, &r.Planned, &r.Eligible,
 			&r.Document, &r.AsOf, &r.Files, &r.Expect.Least, &r.Expect.Most, &r.ExpiresAt, &r.Tries, &r.Problem)
 		return r, err
 	})

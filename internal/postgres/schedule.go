@@ -180,22 +180,10 @@ func (s *Store) changeSchedule(ctx context.Context, name, statement string, args
 	return s.Schedule(ctx, name)
 }
 
-// Advance is what is decided about the moments of a timetable up to now.
-type Advance struct {
-	Timetable campaign.Timetable // as DueSchedules gave it
-	Skipped   []campaign.Occurrence
-	// Launch is the moment that becomes a campaign, if there is one.
-	Launch    *time.Time
-	Key       string    // of that campaign
-	ExpiresAt time.Time // it is not started after this moment
-	Next      *time.Time
-	Now       time.Time
-}
-
 // AdvanceSchedule stores what was decided, and asks for the campaign, in one
 // transaction: whoever dies or comes second, each moment is decided about once.
 // False: somebody else was first, or the timetable was changed meanwhile.
-func (s *Store) AdvanceSchedule(ctx context.Context, a Advance) (launched campaign.ID, advanced bool, err error) {
+func (s *Store) AdvanceSchedule(ctx context.Context, a campaign.Advance) (launched campaign.ID, advanced bool, err error) {
 	err = s.inTx(ctx, func(tx pgx.Tx) error {
 		var err error
 		if advanced, err = stillDue(ctx, tx, a.Timetable); err != nil || !advanced {

@@ -88,7 +88,7 @@ type Sender struct {
 	mu        sync.RWMutex
 	channels  map[campaign.ChannelID]*channel
 	templates map[campaign.TemplateID]cached[campaign.Template]
-	constants map[campaign.ID]campaign.Parameters
+	constants map[campaign.ID]cached[campaign.Parameters]
 	posts     map[campaign.ID]int64 // since Posts was asked last
 
 	slowed chan *channel // to tell the other nodes at once
@@ -134,7 +134,7 @@ func New(ctx context.Context, c Config) *Sender {
 	s := &Sender{Config: c,
 		channels:  map[campaign.ChannelID]*channel{},
 		templates: map[campaign.TemplateID]cached[campaign.Template]{},
-		constants: map[campaign.ID]campaign.Parameters{},
+		constants: map[campaign.ID]cached[campaign.Parameters]{},
 		posts:     map[campaign.ID]int64{},
 		slowed:    make(chan *channel, 16),
 	}
@@ -386,23 +386,29 @@ func (s *Sender) template(ctx context.Context, id campaign.TemplateID) (*campaig
 	return &t, nil
 }
 
-// constantsOf gives a campaign's constant parameters, which never change.
+// constantsFor is how long a campaign's constants are kept: they change only when
+// a header file is uploaded again, days before the provider forgets the former
+// upload.
+const constantsFor = time.Minute
+
+// constantsOf gives a campaign's constant parameters.
 func (s *Sender) constantsOf(ctx context.Context, id campaign.ID) (campaign.Parameters, error) {
 	s.mu.RLock()
-	p, ok := s.constants[id]
+	c, ok := s.constants[id]
 	s.mu.RUnlock()
-	if ok {
-		return p, nil
+	if ok && s.Now().Sub(c.read) < constantsFor {
+		return c.value, nil
 	}
 	data, err := s.Store.CampaignConstants(ctx, id)
 	if err != nil {
 		return nil, err
 	}
+	var p campaign.Parameters
 	if err := p.UnmarshalJSON(data); err != nil {
 		return nil, fmt.Errorf("read the constants of campaign %d: %w", id, err)
 	}
 	s.mu.Lock()
-	s.constants[id] = p
+	s.constants[id] = cached[campaign.Parameters]{p, s.Now()}
 	s.mu.Unlock()
 	return p, nil
 }
