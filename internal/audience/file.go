@@ -32,7 +32,6 @@ const maxSpec = 1 << 20
 // is never a rule that silently does not hold.
 //
 // Errors are campaign.ErrInvalid; they name the line, the key and the remedy.
-// Keys that a later version brings are ErrNotImplemented.
 //
 // {date} and the like stand for this moment, on the clock of schedule.timezone
 // where the file has it and otherwise on this machine's. See ParseSpecAt.
@@ -156,10 +155,6 @@ type specParser struct {
 }
 
 func (p *specParser) fail(n node, message, hint string) {
-	p.failAs(campaign.ErrInvalid, n, message, hint)
-}
-
-func (p *specParser) failAs(kind *campaign.Error, n node, message, hint string) {
 	if p.err != nil {
 		return
 	}
@@ -169,7 +164,7 @@ func (p *specParser) failAs(kind *campaign.Error, n node, message, hint string) 
 	if n.Node != nil && n.Line > 0 {
 		message = fmt.Sprintf("line %d: %s", n.Line, message)
 	}
-	p.err = kind.With(message, hint)
+	p.err = campaign.ErrInvalid.With(message, hint)
 }
 
 // mapping gives the values of a mapping by key. Keys outside known are refused.
@@ -267,7 +262,7 @@ func (p *specParser) word(n node, words ...string) string {
 func (p *specParser) spec(root node) campaign.Spec {
 	s := campaign.Spec{OnUnknown: "hold", USMarketing: "skip", USTerritories: "allow"}
 	keys := p.mapping(root, "name", "key", "channel", "template", "audience", "parameters", "schedule", "rate",
-		"on_unknown", "us_marketing", "us_territories", "opt_in", "retry")
+		"on_unknown", "us_marketing", "us_territories", "opt_in", "frequency_cap", "retry")
 	for _, key := range []string{"name", "channel", "template", "audience"} {
 		if _, ok := keys[key]; !ok {
 			p.fail(node{}, key+" is missing", map[string]string{
@@ -291,16 +286,17 @@ func (p *specParser) spec(root node) campaign.Spec {
 	read("template", func(n node) { s.Template = p.template(n) })
 	read("audience", func(n node) { s.Audience = p.audience(n) })
 	read("parameters", func(n node) { s.Parameters = p.parameters(n) })
-	read("opt_in", func(n node) {
-		if s.OptIn = p.word(n, campaign.OptInRequired, campaign.OptInAssumed); s.OptIn == campaign.OptInRequired {
-			s.OptIn = "" // the default, in one spelling
-		}
-	})
 	read("schedule", func(n node) { s.Schedule = p.schedule(n) })
 	read("rate", func(n node) { s.Rate = p.rate(n) })
 	read("on_unknown", func(n node) { s.OnUnknown = p.word(n, "hold", "resend", "fail") })
 	read("us_marketing", func(n node) { s.USMarketing = p.word(n, "skip", "attempt") })
 	read("us_territories", func(n node) { s.USTerritories = p.word(n, "allow", "skip") })
+	read("opt_in", func(n node) {
+		if s.OptIn = p.word(n, campaign.OptInRequired, campaign.OptInAssumed); s.OptIn == campaign.OptInRequired {
+			s.OptIn = "" // the default, in one spelling
+		}
+	})
+	read("frequency_cap", func(n node) { s.FrequencyCap = p.frequencyCap(n) })
 	read("retry", func(n node) { s.Retry = p.retry(n) })
 	return s
 }
@@ -385,14 +381,9 @@ func (p *specParser) file(n node) string {
 
 func (p *specParser) schedule(n node) campaign.Schedule {
 	var s campaign.Schedule
-	values := p.anyMapping(n)
-	for _, key := range []string{"window"} {
-		if value, ok := values[key]; ok {
-			p.failAs(campaign.ErrNotImplemented, node{Node: value.Node}, value.path+" comes with a later version", "this one knows schedule.at and schedule.not_after")
-		}
-	}
-	keys := p.mapping(n, "at", "not_after", "timezone", "cron", "end", "late")
+	keys := p.mapping(n, "at", "not_after", "window", "days", "timezone", "cron", "end", "late")
 	p.recurrence(&s, n, keys)
+	p.window(&s, keys)
 	if at, ok := keys["at"]; ok {
 		s.At = p.time(at)
 	}
@@ -510,13 +501,7 @@ func (p *specParser) retry(n node) map[string]campaign.Retry {
 // duration reads 90s, 15m, 24h, 1h30m and whole or broken days: 2d.
 func (p *specParser) duration(n node) time.Duration {
 	text := p.name(n)
-	d, err := time.ParseDuration(text)
-	if days, ok := strings.CutSuffix(text, "d"); ok && err != nil {
-		var count float64
-		if count, err = strconv.ParseFloat(days, 64); err == nil && count >= 0 && count <= 365 {
-			d = time.Duration(count * 24 * float64(time.Hour))
-		}
-	}
+	d, err := parseDuration(text)
 	switch {
 	case err != nil:
 		p.fail(n, "is not a duration", "such as 90s, 15m, 24h or 2d")
@@ -526,6 +511,18 @@ func (p *specParser) duration(n node) time.Duration {
 		p.fail(n, "is longer than a year", "")
 	}
 	return d
+}
+
+// parseDuration is time.ParseDuration that knows days.
+func parseDuration(text string) (time.Duration, error) {
+	d, err := time.ParseDuration(text)
+	if days, ok := strings.CutSuffix(text, "d"); ok && err != nil {
+		var count float64
+		if count, err = strconv.ParseFloat(days, 64); err == nil && count >= 0 && count <= 365 {
+			d = time.Duration(count * 24 * float64(time.Hour))
+		}
+	}
+	return d, err
 }
 
 func (p *specParser) number(n node, least, most float64) float64 {

@@ -68,6 +68,8 @@ type Planner struct {
 	examples map[string][]campaign.SkipExample
 	warnings []string
 	now      time.Time
+	start    time.Time // now, or schedule.at where that is later
+	places   map[string]*place
 }
 
 // planTemplate is one usable language.
@@ -97,7 +99,7 @@ func NewPlanner(in PlannerInput) (*Planner, error) {
 		examples: map[string][]campaign.SkipExample{},
 		hash:     sha256.New(),
 	}
-	for _, check := range []func(PlannerInput) error{p.checkSchedule, p.checkRetry, p.chooseTemplates, p.readSources, p.checkSlots, p.checkColumns} {
+	for _, check := range []func(PlannerInput) error{p.checkSchedule, p.checkWindow, p.checkRetry, p.chooseTemplates, p.readSources, p.checkSlots, p.checkColumns} {
 		if err := check(in); err != nil {
 			return nil, err
 		}
@@ -154,6 +156,8 @@ func (p *Planner) Decide(c *campaign.Contact, row int64) (campaign.PlannedMessag
 			m.Skip = campaign.ReasonBadParameters
 			problem.Row, problem.Phone = row, c.Phone
 			p.example(m.Skip, badExamples, problem)
+		} else if p.when(c, t.Marketing(), &m); m.Skip != "" {
+			p.example(m.Skip, skippedExamples, campaign.SkipExample{Row: row, Phone: c.Phone})
 		}
 	} else {
 		p.example(m.Skip, skippedExamples, campaign.SkipExample{Row: row, Phone: c.Phone})
@@ -171,6 +175,9 @@ func (p *Planner) Decide(c *campaign.Contact, row int64) (campaign.PlannedMessag
 		p.preview(c, t)
 	}
 	p.note(c.Phone, t.Language, m.Skip)
+	if m.ZoneSet != nil {
+		p.note(m.ZoneSet.Key())
+	}
 	_, _ = p.hash.Write(m.Parameters) // never fails
 	return m, nil
 }
@@ -268,15 +275,15 @@ func (p *Planner) Hash() string { return hex.EncodeToString(p.hash.Sum(nil)) }
 // Plan is what a person wants to see of the campaign before it is launched. Of a
 // campaign that was planned before, previews and examples are those of nobody.
 func (p *Planner) Plan(l campaign.Launched) campaign.Plan {
-	plan := campaign.Plan{Launched: l, Previews: p.previews, Examples: p.examples, Warnings: slices.Clone(p.warnings)}
+	plan := campaign.Plan{Launched: l, Previews: p.previews, Examples: p.examples, Warnings: slices.Concat(p.warnings, p.missedWarnings())}
 	if l.Eligible == 0 {
 		return plan
 	}
-	first := p.now
-	if at := p.spec.Schedule.At; at != nil && at.After(first) {
-		first = *at
+	if p.spec.Schedule.HasWindow() {
+		p.forecast(&plan)
+		return plan
 	}
-	first = first.UTC().Truncate(time.Second)
+	first := p.start.UTC().Truncate(time.Second)
 	plan.FirstAt = &first
 	if p.rate > 0 {
 		seconds := min(float64(l.Eligible-1)/p.rate, 1e9) // a rate of 1/h must not overflow

@@ -22,9 +22,9 @@ type Contact struct {
 	CappedUntil *time.Time // a frequency cap leaves no room for marketing before it; only a plan is told
 	CappedThen  string     // and what becomes of a message until then
 
-	UserID      string     // business-scoped user id, where a webhook told one
-	CreatedAt   time.Time
-	UpdatedAt   time.Time
+	UserID    string // business-scoped user id, where a webhook told one
+	CreatedAt time.Time
+	UpdatedAt time.Time
 	// Suppressed and CountryBlocked say that the suppression list names the person
 	// or the country.
 	Suppressed     bool

@@ -101,7 +101,7 @@ func TestWindowOpensByTheClockOnTheWall(t *testing.T) {
 		"OpenThroughBoth":     {"02:00-03:00", nil, []string{"Europe/Berlin"}, "2026-10-25T00:59:55Z", "2026-10-25T00:59:55Z"},
 		"ClosedAgainByClock":  {"02:30-05:00", nil, []string{"Europe/Berlin"}, "2026-10-25T01:00:00Z", "2026-10-25T01:30:00Z"},
 		"ADayThatIsLeftOut":   {"09:00-20:00", []string{"fri"}, []string{"Pacific/Apia"}, "2011-12-29T12:00:00Z", "2012-01-05T19:00:00Z"}, // Friday 2011-12-30 did not exist
-		"HalfAnHourOfSummer":  {"02:15-03:00", nil, []string{"Australia/Lord_Howe"}, "2026-10-03T15:00:00Z", "2026-10-03T15:30:00Z"},     // 02:00 becomes 02:30 at 15:30Z
+		"HalfAnHourOfSummer":  {"02:15-03:00", nil, []string{"Australia/Lord_Howe"}, "2026-10-03T15:00:00Z", "2026-10-03T15:30:00Z"},      // 02:00 becomes 02:30 at 15:30Z
 		"TheMorningAfterward": {"09:00-20:00", nil, []string{"America/Sao_Paulo"}, "2026-11-22T02:00:00Z", "2026-11-22T12:00:00Z"},
 	}
 	for name, c := range tests {

@@ -49,3 +49,10 @@ func WindowDetail(detail string) (ZoneSetID, bool) {
 	n, err := strconv.ParseInt(text, 10, 16)
 	return ZoneSetID(n), err == nil
 }
+
+// ZoneCount is how many messages of a plan go to the people of one zone set.
+type ZoneCount struct {
+	Country string
+	Zones   []string
+	N       int64
+}
