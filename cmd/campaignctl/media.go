@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"time"
@@ -42,11 +43,15 @@ func readMedium(m *campaign.Media) (data []byte, contentType string, err error) 
 // upload gives the provider's id of a local file: that of an earlier upload on
 // this channel when it lives long enough, a new one otherwise.
 func (p *program) upload(ctx context.Context, s *postgres.Store, client *dialog360.Client, ch campaign.Channel, m *campaign.Media, atLeast time.Duration) (string, error) {
-	data, _, err := readMedium(m)
+	data, contentType, err := readMedium(m)
 	if err != nil {
 		return "", err
 	}
 	sum := sha256.Sum256(data)
+	// Kept, so that a daemon can upload it again before the provider forgets it.
+	if _, err := s.SaveFile(ctx, postgres.File{Name: filepath.Base(m.File), ContentType: contentType, Content: data}); err != nil {
+		return "", err
+	}
 	id, err := s.Media(ctx, ch.ID, sum, atLeast)
 	if err != nil || id != "" {
 		return id, err

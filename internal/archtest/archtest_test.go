@@ -42,7 +42,7 @@ func rooms() map[string][]string {
 		// what campaignd runs: it knows everyone but the commands, and those who
 		// only serve them.
 		"internal/daemon": {"internal/campaign", "internal/dialog360", "internal/phone", "internal/postgres", "internal/queue",
-			"internal/secret", "internal/sender", "internal/throttle", "internal/webhook", "internal/metrics"},
+			"internal/secret", "internal/sender", "internal/throttle", "internal/webhook", "internal/metrics", "internal/planning", "internal/schedule"},
 		// It shows the others from outside; none of them knows it.
 		"internal/metrics":  {"internal/campaign", "internal/postgres", "internal/sender"},
 		"internal/schedule": {"internal/campaign"},
@@ -75,6 +75,7 @@ func fences() []fence {
 		{"github.com/fergusstrange/embedded-postgres", []string{"internal/localpg"}, "one room starts servers"},
 		{"github.com/urfave/cli/v2", nil, "only the commands talk to a terminal"},
 		{"github.com/nyaruka/phonenumbers", []string{"internal/phone"}, "one room decides what a number is"},
+		{"github.com/robfig/cron/v3", []string{"internal/schedule"}, "one room decides when something comes again"},
 		{"github.com/xuri/excelize/v2", []string{"internal/audience"}, "files become contacts there"},
 	}
 }

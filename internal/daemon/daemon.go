@@ -65,6 +65,8 @@ type Daemon struct {
 	handler  *webhook.Handler
 	applier  *webhook.Applier
 	janitor  *janitor
+	lookouts *lookouts
+	planner  *planner
 	beat     *heartbeat
 	listener net.Listener
 	server   *http.Server
@@ -123,8 +125,10 @@ func New(ctx context.Context, config Config) (*Daemon, error) {
 
 	d.channels = &directory{list: store.Channels, log: log}
 	d.handler = webhook.NewHandler(store, d.channels.lookup, log)
+	d.lookouts = newLookouts(d.lookAtTemplate)
+	d.planner = newPlanner(config.Store, log)
 	d.applier = &webhook.Applier{Store: store, Parse: parseWebhook, Explain: dialog360.Explain, Stored: d.handler.Stored(),
-		Dropped: d.lookAtTemplate, Logger: log}
+		Dropped: d.lookouts.add, Logger: log}
 	d.janitor = &janitor{store: config.Store, log: log, guard: config.Guard, schedule: config.Roles.Schedule}
 
 	mux := http.NewServeMux()
@@ -193,9 +197,16 @@ func (d *Daemon) Run(ctx context.Context) error {
 	component(&others, stopped, "heartbeat", d.beat.Run)
 	if d.config.Roles.Webhook {
 		component(&others, stopped, "webhooks", d.applier.Run)
+		component(&others, stopped, "templates", d.lookouts.Run)
 	}
 	stopMetrics := d.serveMetrics()
 	defer stopMetrics()
+	if d.config.Roles.Schedule {
+		component(&others, stopped, "schedules", d.planner.watchSchedules)
+		component(&others, stopped, "requests", d.planner.planRequests)
+		component(&others, stopped, "request notices", d.planner.listen)
+		component(&others, stopped, "media", d.planner.keepMedia)
+	}
 	served := make(chan error, 1)
 	go func() { served <- d.server.Serve(d.listener) }()
 	d.ready.Store(true)

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	_ "embed"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -50,7 +51,9 @@ func (s *Store) Launch(ctx context.Context, id campaign.ID) (campaign.State, boo
 	return state, started, nil
 }
 
-// StartDue starts scheduled campaigns whose time has come and returns them.
+// StartDue starts scheduled campaigns whose time has come and returns them. One
+// that is later than its file's schedule.late is held: nobody wants Friday's sale
+// on Monday, unless a person says so with "campaign resume".
 func (s *Store) StartDue(ctx context.Context) ([]campaign.ID, error) {
 	due, err := collect[campaign.ID](s.pool.Query(ctx, `SELECT id FROM campaign.campaigns WHERE state = 'scheduled' AND starts_at <= clock_timestamp() ORDER BY id`))
 	if err != nil {
@@ -62,10 +65,18 @@ func (s *Store) StartDue(ctx context.Context) ([]campaign.ID, error) {
 			if err := lockExclusively(ctx, tx, campaignKey(id)); err != nil {
 				return err
 			}
-			tag, err := tx.Exec(ctx, `UPDATE campaign.campaigns SET state = 'running', started_at = clock_timestamp() WHERE id = $1 AND state = 'scheduled'`, id)
-			if err == nil && tag.RowsAffected() == 1 {
-				begun = append(begun, id)
+			var late *string
+			err := tx.QueryRow(ctx, campaignStartSQL, pgx.StrictNamedArgs{"campaign": id, "late": campaign.DefaultLate.Nanoseconds()}).Scan(&late)
+			if errors.Is(err, pgx.ErrNoRows) {
+				return nil // somebody else started or cancelled it
 			}
+			if err != nil {
+				return err
+			}
+			if late != nil {
+				err = putHold(ctx, tx, campaign.Hold{Scope: campaign.HoldCampaign, ScopeID: int64(id), Source: campaign.SourceLate, Reason: *late})
+			}
+			begun = append(begun, id)
 			return err
 		})
 		if err != nil {
@@ -156,6 +167,8 @@ func (s *Store) Cancel(ctx context.Context, id campaign.ID) error {
 var (
 	//go:embed sql/campaign_resume.sql
 	campaignResumeSQL string
+	//go:embed sql/campaign_start.sql
+	campaignStartSQL string
 	//go:embed sql/campaign_holds.sql
 	campaignHoldsSQL string
 	//go:embed sql/campaign_sweep.sql
