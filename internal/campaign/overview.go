@@ -9,6 +9,7 @@ type Overview struct {
 	Campaigns map[State]int64
 	Holds     []OverviewHolds
 	Channels  []OverviewChannel
+	Nodes     map[string]int64 // by NodeRunning and NodeIsLost
 
 	// Unapplied is how many webhooks are stored and not yet applied, counted up to
 	// UnappliedMost, and OldestUnapplied the age of the first of them.
@@ -43,8 +44,11 @@ type OverviewChannel struct {
 	Held bool
 	// Jobs by state of River: what of its messages may be worked on or is.
 	Jobs map[string]int64
+	// Limit is its rate, and Allowed what is left of it while the provider asked to
+	// slow down, in messages per second over all nodes; 0 is no limit.
+	Limit, Allowed float64
 	// Leased is what the nodes may be using of its rate, in messages per second,
-	// by Leases leases that run.
+	// by Leases leases that run; +Inf without a limit.
 	Leased float64
 	Leases int64
 	// OldestDue is for how long the first due message that nothing holds has waited

@@ -36,7 +36,9 @@ type installation struct {
 type descriptions struct {
 	up, readSeconds                   *prometheus.Desc
 	messages, campaigns, holds        *prometheus.Desc
-	held, jobs, leased, leases, due   *prometheus.Desc
+	held, jobs, due                   *prometheus.Desc
+	limit, allowed, slowed            *prometheus.Desc
+	leased, leases, nodes             *prometheus.Desc
 	unapplied, oldest, unmatchedCount *prometheus.Desc
 }
 
@@ -52,8 +54,12 @@ func describeInstallation() descriptions {
 		messages:    d("messages", "Messages by channel and state, those of drafts left out; every state of a channel that has any."+everywhere, "channel", "state"),
 		campaigns:   d("campaigns", "Campaigns by state; paused while a hold stands on one of a running or scheduled campaign's scopes."+everywhere, "state"),
 		holds:       d("holds", "Holds that stand, by scope and source."+everywhere, "scope", "source"),
+		nodes:       d("nodes", "Daemons on this database by state: running, or lost (silent for 15 s and not stopped cleanly)."+everywhere, "state"),
 		held:        d("channel_held", "1 while a hold stands on the channel or its account."+everywhere, "channel"),
 		jobs:        d("queue_jobs", "Jobs of the channel's queues by River's state, the finished ones left out."+everywhere, "channel", "state"),
+		limit:       d("channel_limit_messages_per_second", "The channel's rate over all nodes; 0 is no limit."+everywhere, "channel"),
+		allowed:     d("channel_allowed_messages_per_second", "What is left of it for all nodes while the provider asked to slow down; 0 is no limit."+everywhere, "channel"),
+		slowed:      d("channel_slowed", "1 while the channel goes slower than its rate because the provider asked for it."+everywhere, "channel"),
 		leased:      d("channel_leased_messages_per_second", "What all nodes together may be using of the channel's rate."+everywhere, "channel"),
 		leases:      d("channel_leases", "How many nodes lease a share of the channel's rate."+everywhere, "channel"),
 		due:         d("oldest_due_seconds", "For how long the first due message that nothing holds has waited for a job; large while a long list is sent at a low rate."+everywhere, "channel"),
@@ -66,7 +72,7 @@ func describeInstallation() descriptions {
 
 // Describe implements prometheus.Collector.
 func (i *installation) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{i.up, i.readSeconds, i.messages, i.campaigns, i.holds, i.held, i.jobs, i.leased, i.leases, i.due,
+	for _, d := range []*prometheus.Desc{i.up, i.readSeconds, i.messages, i.campaigns, i.holds, i.nodes, i.held, i.jobs, i.limit, i.allowed, i.slowed, i.leased, i.leases, i.due,
 		i.unapplied, i.oldest, i.unmatchedCount} {
 		ch <- d
 	}
@@ -115,8 +121,14 @@ func (i *installation) Collect(ch chan<- prometheus.Metric) {
 	for _, h := range o.Holds {
 		gauge(i.holds, float64(h.N), string(h.Scope), h.Source)
 	}
+	for _, state := range []string{campaign.NodeRunning, campaign.NodeIsLost} {
+		gauge(i.nodes, float64(o.Nodes[state]), state)
+	}
 	for _, c := range o.Channels {
 		gauge(i.held, number(c.Held), c.Name)
+		gauge(i.limit, c.Limit, c.Name)
+		gauge(i.allowed, c.Allowed, c.Name)
+		gauge(i.slowed, number(c.Allowed != c.Limit), c.Name)
 		gauge(i.leased, c.Leased, c.Name)
 		gauge(i.leases, float64(c.Leases), c.Name)
 		gauge(i.due, seconds(c.OldestDue), c.Name)

@@ -29,8 +29,10 @@ func sources() metrics.Sources {
 				Messages:  []campaign.OverviewMessages{{Channel: "sales", State: campaign.Queued, N: 12}, {Channel: "sales", State: campaign.Unknown, N: 3}},
 				Campaigns: map[campaign.State]int64{campaign.Running: 2, campaign.Paused: 1},
 				Holds:     []campaign.OverviewHolds{{Scope: campaign.HoldChannel, Source: campaign.SourcePerson, N: 1}},
-				Channels: []campaign.OverviewChannel{{Name: "sales", Held: true, Jobs: map[string]int64{"available": 12}, Leased: 80, Leases: 2,
+				Channels: []campaign.OverviewChannel{{Name: "sales", Held: true, Jobs: map[string]int64{"available": 12},
+					Limit: 80, Allowed: 40, Leased: 40, Leases: 2,
 					OldestDue: 90 * time.Second}, {Name: "news"}},
+				Nodes:     map[string]int64{campaign.NodeRunning: 2},
 				Unapplied: 4, OldestUnapplied: 1500 * time.Millisecond, Unmatched: 5,
 			}, nil
 		},
@@ -39,7 +41,7 @@ func sources() metrics.Sources {
 		},
 		Flows: func() []sender.Flow {
 			return []sender.Flow{
-				{Channel: "sales", Limit: 80, Now: 20, Leased: true, Share: 40, Lease: 4 * time.Second, Waiting: 6, Workers: 40},
+				{Channel: "sales", Limit: 80, Now: 15, Leased: true, Share: 20, Lease: 4 * time.Second, Waiting: 6, Workers: 40},
 				{Channel: "news", Workers: 500},
 			}
 		},
@@ -136,8 +138,9 @@ func TestNodeTellsItsChannelsAndConnections(t *testing.T) {
 	text := scrape(t, m)
 	for _, line := range []string{
 		`campaignd_channel_limit_messages_per_second{channel="sales"} 80`,
-		`campaignd_channel_share_messages_per_second{channel="sales"} 40`,
-		`campaignd_channel_allowed_messages_per_second{channel="sales"} 20`,
+		`campaignd_channel_share_messages_per_second{channel="sales"} 20`,
+		`campaignd_channel_usable_messages_per_second{channel="sales"} 15`,
+		`campaignd_channel_allowed_messages_per_second{channel="sales"} 40`,
 		`campaignd_channel_share_lease_seconds{channel="sales"} 4`,
 		`campaignd_channel_slowed{channel="sales"} 1`,
 		`campaignd_channel_slowed{channel="news"} 0`,
@@ -159,16 +162,18 @@ func TestNodeTellsItsChannelsAndConnections(t *testing.T) {
 		`campaignd_channel_held{channel="sales"} 1`,
 		`campaignd_channel_held{channel="news"} 0`,
 		`campaignd_queue_jobs{channel="sales",state="available"} 12`,
-		`campaignd_channel_leased_messages_per_second{channel="sales"} 80`,
+		`campaignd_channel_leased_messages_per_second{channel="sales"} 40`,
 		`campaignd_channel_leases{channel="sales"} 2`,
 		`campaignd_oldest_due_seconds{channel="sales"} 90`,
+		`campaignd_nodes{state="running"} 2`,
+		`campaignd_nodes{state="lost"} 0`,
 		`campaignd_webhooks_unapplied 4`,
 		`campaignd_webhook_oldest_unapplied_seconds 1.5`,
 		`campaignd_webhook_statuses_waiting 5`,
 	} {
 		has(t, text, line)
 	}
-	for _, absent := range []string{`campaignd_channel_share_messages_per_second{channel="news"}`, `campaignd_channel_allowed_messages_per_second{channel="news"}`} {
+	for _, absent := range []string{`campaignd_channel_share_messages_per_second{channel="news"}`, `campaignd_channel_usable_messages_per_second{channel="news"}`} {
 		if strings.Contains(text, absent) {
 			t.Errorf("nothing limits news, and yet there is %s", absent)
 		}
@@ -186,7 +191,7 @@ func TestScrapeWithoutADatabase(t *testing.T) {
 	m.Watch(s)
 	text := scrape(t, m)
 	has(t, text, `campaignd_overview_up 0`)
-	has(t, text, `campaignd_channel_limit_messages_per_second{channel="sales"} 80`)
+	has(t, text, `campaignd_channel_share_messages_per_second{channel="sales"} 20`)
 	if strings.Contains(text, "campaignd_messages{") || strings.Contains(text, "campaignd_webhooks_unapplied ") {
 		t.Error("figures are told that nobody knows")
 	}

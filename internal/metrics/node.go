@@ -11,7 +11,7 @@ import (
 type node struct {
 	Sources
 	build, role, ready                                        *prometheus.Desc
-	limit, allowed, slowed, share, lease, waiting, workers    *prometheus.Desc
+	usable, share, lease, waiting, workers                    *prometheus.Desc
 	connections, connectionsMax, opened                       *prometheus.Desc
 	acquires, acquireWaits, acquireWaitSeconds, interruptions *prometheus.Desc
 }
@@ -26,11 +26,9 @@ func newNode(s Sources) *node {
 		role:    d("node_role", "1 for each role of this node.", "role"),
 		ready:   d("node_ready", "1 while this node takes work."),
 
-		limit:   d("channel_limit_messages_per_second", "The channel's rate over all nodes; 0 is no limit.", "channel"),
-		allowed: d("channel_allowed_messages_per_second", "What this node may send now: its share, less while the provider asked to slow down, 0 without a lease. Absent where nothing limits it.", "channel"),
-		slowed:  d("channel_slowed", "1 while this node sends slower than its share because the provider asked for it.", "channel"),
-		share:   d("channel_share_messages_per_second", "What this node leased of the channel's rate; the sum over nodes never passes the limit. Absent without a limit.", "channel"),
-		lease:   d("channel_share_lease_seconds", "For how long that share is still good; it is renewed every 2 s and lasts 6 s. Absent without a limit.", "channel"),
+		share:   d("channel_share_messages_per_second", "What this node leased of the channel's rate; the sum over the nodes never passes the limit. +Inf without one.", "channel"),
+		lease:   d("channel_share_lease_seconds", "For how long that share is still good; it is renewed every 2 s and lasts 6 s. Below 0 nothing is sent.", "channel"),
+		usable:  d("channel_usable_messages_per_second", "What this node may send of a limited channel now: its share, 0 without a lease, and less until the other nodes know that the provider asked to slow down.", "channel"),
 		waiting: d("channel_waiting_turns", "Turns in the limiter's line on this node.", "channel"),
 		workers: d("channel_workers", "How many turns of the channel this node may have under way at a time.", "channel"),
 
@@ -46,7 +44,7 @@ func newNode(s Sources) *node {
 
 // Describe implements prometheus.Collector.
 func (n *node) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{n.build, n.role, n.ready, n.limit, n.allowed, n.slowed, n.share, n.lease, n.waiting, n.workers,
+	for _, d := range []*prometheus.Desc{n.build, n.role, n.ready, n.usable, n.share, n.lease, n.waiting, n.workers,
 		n.connections, n.connectionsMax, n.opened, n.acquires, n.acquireWaits, n.acquireWaitSeconds, n.interruptions} {
 		ch <- d
 	}
@@ -66,17 +64,13 @@ func (n *node) Collect(ch chan<- prometheus.Metric) {
 	}
 	gauge(n.ready, number(n.Ready()))
 	for _, f := range n.Flows() {
-		gauge(n.limit, f.Limit, f.Channel)
-		slowed := f.Limit == 0 && f.Now > 0
 		if f.Leased {
 			gauge(n.share, f.Share, f.Channel)
 			gauge(n.lease, seconds(f.Lease), f.Channel)
-			slowed = f.Lease > 0 && f.Now < f.Share
 		}
-		if f.Limit > 0 || slowed {
-			gauge(n.allowed, f.Now, f.Channel)
+		if f.Limit > 0 || f.Now > 0 {
+			gauge(n.usable, f.Now, f.Channel)
 		}
-		gauge(n.slowed, number(slowed), f.Channel)
 		gauge(n.waiting, float64(f.Waiting), f.Channel)
 		gauge(n.workers, float64(f.Workers), f.Channel)
 	}

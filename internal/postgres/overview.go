@@ -17,12 +17,14 @@ var overviewSQL string
 // Overview gives the whole installation in numbers, at a moment, in one statement
 // whose cost does not grow with the number of messages.
 func (s *Store) Overview(ctx context.Context) (campaign.Overview, error) {
-	o := campaign.Overview{Campaigns: map[campaign.State]int64{}}
-	rows, err := s.pool.Query(ctx, overviewSQL, pgx.StrictNamedArgs{"most": campaign.UnappliedMost})
+	o := campaign.Overview{Campaigns: map[campaign.State]int64{}, Nodes: map[string]int64{}}
+	rows, err := s.pool.Query(ctx, overviewSQL, pgx.StrictNamedArgs{"most": campaign.UnappliedMost, "lost": campaign.NodeLost.Seconds()})
 	if err != nil {
 		return o, fmt.Errorf("read the overview: %w", translate(err))
 	}
 	channels := map[string]*campaign.OverviewChannel{}
+	slow := map[string]campaign.Slowdown{}
+	now := time.Now() // of any clock: ages are the database's
 	channel := func(name string) *campaign.OverviewChannel {
 		if channels[name] == nil {
 			channels[name] = &campaign.OverviewChannel{Name: name, Jobs: map[string]int64{}}
@@ -39,8 +41,23 @@ func (s *Store) Overview(ctx context.Context) (campaign.Overview, error) {
 			o.Campaigns[campaign.State(label)] = int64(n)
 		case "holds":
 			o.Holds = append(o.Holds, campaign.OverviewHolds{Scope: campaign.HoldScope(label), Source: source, N: int64(n)})
+		case "nodes":
+			o.Nodes[label] = int64(n)
 		case "channel":
 			channel(name).Held = n > 0
+		case "limit":
+			channel(name).Limit = n
+		case "slowdown":
+			s := slow[name]
+			switch label {
+			case "rate":
+				s.Rate = n
+			case "refused":
+				s.Refused = n
+			case "quiet":
+				s.QuietAt = now.Add(-seconds(n))
+			}
+			slow[name] = s
 		case "jobs":
 			channel(name).Jobs[label] = int64(n)
 		case "leased":
@@ -62,6 +79,7 @@ func (s *Store) Overview(ctx context.Context) (campaign.Overview, error) {
 		return o, fmt.Errorf("read the overview: %w", translate(err))
 	}
 	for _, c := range channels {
+		c.Allowed = slow[c.Name].At(now, c.Limit).Allowed(c.Limit)
 		o.Channels = append(o.Channels, *c)
 	}
 	return o, nil

@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"math"
 	"slices"
 	"testing"
 	"time"
@@ -141,11 +142,27 @@ func TestOverviewTellsTheInboxAndTheLeases(t *testing.T) {
 	if _, err := f.pool.Exec(t.Context(), `INSERT INTO campaign.unmatched_statuses (channel_id, provider_id, status) VALUES ($1, 'x', 'sent')`, f.channel); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := f.pool.Exec(t.Context(), `INSERT INTO campaign.nodes (name, host, pid, version, roles, listen, seen_at) VALUES
+		('a', 'h', 1, 'v', '{send}', 'x', now()), ('b', 'h', 2, 'v', '{send}', 'y', now() - interval '1 minute')`); err != nil {
+		t.Fatal(err)
+	}
 	o := f.overview(t)
+	if o.Nodes[campaign.NodeRunning] != 1 || o.Nodes[campaign.NodeIsLost] != 1 {
+		t.Errorf("nodes %v", o.Nodes)
+	}
 	if o.Unapplied != 2 || o.OldestUnapplied < 20*time.Second || o.OldestUnapplied > time.Minute || o.Unmatched != 1 {
 		t.Errorf("%d webhooks wait, the oldest for %v; %d statuses", o.Unapplied, o.OldestUnapplied, o.Unmatched)
 	}
-	if c := o.Channels[0]; c.Leased != 80 || c.Leases != 2 {
+	if c := o.Channels[0]; c.Leased != 80 || c.Leases != 2 || c.Limit != 0 || c.Allowed != 0 {
+		t.Errorf("%+v", c)
+	}
+	if _, err := f.pool.Exec(t.Context(), `UPDATE campaign.channels SET rate = 80;
+		INSERT INTO campaign.channel_slowdowns (channel_id, rate, refused, cut_at, quiet_at)
+		SELECT id, 40, 80, now() - interval '25 seconds', now() - interval '25 seconds' FROM campaign.channels`); err != nil {
+		t.Fatal(err)
+	}
+	// Twice 10 s passed since the cut: 40 × 1.1 × 1.1.
+	if c := f.overview(t).Channels[0]; c.Limit != 80 || math.Abs(c.Allowed-48.4) > 1e-9 {
 		t.Errorf("%+v", c)
 	}
 }

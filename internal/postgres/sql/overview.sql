@@ -6,7 +6,7 @@
 WITH standing AS MATERIALIZED (
   SELECT scope, scope_id, source FROM campaign.holds WHERE until IS NULL OR until > clock_timestamp()),
 channel AS MATERIALIZED (
-  SELECT c.id, c.name,
+  SELECT c.id, c.name, c.rate,
          EXISTS (SELECT FROM standing AS h
                   WHERE h.scope = 'channel' AND h.scope_id = c.id OR h.scope = 'account' AND h.scope_id = c.account_id) AS held
     FROM campaign.channels AS c),
@@ -49,6 +49,17 @@ UNION ALL
 SELECT 'holds', '', scope, source, count(*) FROM standing GROUP BY scope, source
 UNION ALL
 SELECT 'channel', name, '', '', held::int FROM channel
+UNION ALL
+SELECT 'nodes', '', CASE WHEN seen_at > clock_timestamp() - make_interval(secs => @lost) THEN 'running' ELSE 'lost' END, '', count(*)
+  FROM campaign.nodes GROUP BY 3
+UNION ALL
+SELECT 'limit', name, '', '', rate FROM channel
+UNION ALL
+SELECT 'slowdown', ch.name, part.name, '', part.n
+  FROM campaign.channel_slowdowns AS w
+  JOIN channel AS ch ON ch.id = w.channel_id
+  CROSS JOIN LATERAL (VALUES ('rate', w.rate), ('refused', w.refused),
+                             ('quiet', extract(epoch FROM clock_timestamp() - w.quiet_at)::double precision)) AS part(name, n)
 UNION ALL
 SELECT 'jobs', ch.name, j.state::text, '', count(*)
   FROM river.river_job AS j
