@@ -21,6 +21,7 @@ type facts struct {
 	templates map[campaign.TemplateID]templateFacts
 	contacts  map[campaign.ContactID]contactFacts
 	holds     []campaign.Hold
+	time      timeFacts
 }
 
 type campaignFacts struct {
@@ -109,7 +110,13 @@ func (s *Store) facts(ctx context.Context, conn *pgxpool.Conn, rows []*lockedMes
 	if t.people || t.contacts {
 		f.queuePeople(b, s.people, contacts)
 	}
-	return f, conn.SendBatch(ctx, b).Close()
+	if err := f.queueTime(ctx, s, conn, b, rows, t); err != nil {
+		return nil, err
+	}
+	if err := conn.SendBatch(ctx, b).Close(); err != nil {
+		return nil, err
+	}
+	return f, f.readPosts(ctx, conn, rows)
 }
 
 // held reports whether a hold stops a message.
@@ -157,5 +164,6 @@ func (f *facts) of(m *lockedMessage) campaign.Circumstances {
 		}
 	}
 	f.person(m, &c)
+	f.timing(m, &c)
 	return c
 }

@@ -139,7 +139,12 @@ func (s *Store) createPlan(ctx context.Context, tx pgx.Tx, in PlanInput) (campai
 		return none, err
 	}
 	defer rows.Close()
-	source := &planSource{rows: rows, in: in, id: out.ID, now: now, counts: map[counterKey]int64{}}
+	source := &planSource{rows: rows, in: in, id: out.ID, now: now, counts: map[counterKey]int64{}, sets: map[*campaign.ZoneSet]campaign.ZoneSetID{}}
+	source.zoneSet = func(set campaign.ZoneSet) (campaign.ZoneSetID, error) { return s.zoneSet(ctx, set) }
+	if source.capped, err = s.cappedPeople(ctx, in, startOf(in.Spec, now)); err != nil {
+		return none, err
+	}
+	defer source.capped.close()
 	out.Total, err = tx.CopyFrom(ctx, pgx.Identifier{"campaign", "messages"}, planColumns(), source)
 	if source.err != nil {
 		return none, source.err // what the server says of it is less
@@ -181,7 +186,7 @@ func unchanged(ctx context.Context, tx pgx.Tx, templates []campaign.Template, lo
 }
 
 func planColumns() []string {
-	return []string{"campaign_id", "channel_id", "template_id", "contact_id", "due_at", "row_number", "state", "reason", "phone", "parameters"}
+	return []string{"campaign_id", "channel_id", "template_id", "contact_id", "due_at", "row_number", "state", "reason", "phone", "parameters", "zone_set"}
 }
 
 // planSource turns contacts into messages for COPY, one at a time.
@@ -191,8 +196,12 @@ type planSource struct {
 	id     campaign.ID
 	now    time.Time
 	counts map[counterKey]int64
-	values [10]any
+	values [11]any
 	err    error
+
+	capped  *capStream
+	zoneSet func(campaign.ZoneSet) (campaign.ZoneSetID, error)
+	sets    map[*campaign.ZoneSet]campaign.ZoneSetID
 }
 
 var noParameters = []byte(`{}`) //nolint:gochecknoglobals // never written to
@@ -211,21 +220,53 @@ func (p *planSource) Next() bool {
 	if p.err != nil {
 		return false
 	}
+	if c.CappedUntil, c.CappedThen, p.err = p.capped.until(c.MatchKey); p.err != nil {
+		return false
+	}
 	var m campaign.PlannedMessage
 	if m, p.err = p.in.Planner.Decide(&c, row); p.err != nil {
 		return false
 	}
-	state, due := campaign.Pending, &p.now
+	planned := campaign.Message{State: campaign.Pending, Reason: m.Waits, DueAt: &p.now}
+	if !m.DueAt.IsZero() {
+		planned.DueAt = &m.DueAt
+	}
 	if m.Skip != "" {
-		state, due = campaign.Skipped, nil
+		planned = campaign.Message{State: campaign.Skipped, Reason: m.Skip}
+	}
+	if planned.ZoneSet, p.err = p.zone(m.ZoneSet); p.err != nil {
+		return false
 	}
 	parameters := m.Parameters
 	if len(parameters) == 0 {
 		parameters = noParameters
 	}
-	p.counts[counterKey{p.id, p.in.Channel, state, m.Skip}]++
-	p.values = [...]any{int64(p.id), int64(p.in.Channel), int64(m.TemplateID), int64(c.ID), due, row, string(state), m.Skip, c.Phone, parameters}
+	p.counts[counterKey{p.id, p.in.Channel, planned.State, planned.Detail()}]++
+	p.values = [...]any{int64(p.id), int64(p.in.Channel), int64(m.TemplateID), int64(c.ID), planned.DueAt, row, string(planned.State), planned.Reason,
+		c.Phone, parameters, int16(planned.ZoneSet)}
 	return true
+}
+
+// zone gives the number of a zone set of the planner's.
+func (p *planSource) zone(set *campaign.ZoneSet) (campaign.ZoneSetID, error) {
+	if set == nil {
+		return 0, nil
+	}
+	id, known := p.sets[set]
+	if known {
+		return id, nil
+	}
+	id, err := p.zoneSet(*set)
+	p.sets[set] = id
+	return id, err
+}
+
+// startOf is when the first message of a campaign may be sent.
+func startOf(spec campaign.Spec, now time.Time) time.Time {
+	if at := spec.Schedule.At; at != nil && at.After(now) {
+		return *at
+	}
+	return now
 }
 
 func (p *planSource) Values() ([]any, error) { return p.values[:], nil }

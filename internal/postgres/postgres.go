@@ -27,6 +27,7 @@ type Store struct {
 	deployment string
 	people     personHash
 	flowing    sync.Map // campaign.ChannelID: its webhooks flow, and the database knows
+	times      timeRules
 }
 
 // Options of a connection pool.

@@ -129,6 +129,7 @@ func (s *Store) runOnce(ctx context.Context, t transition) ([]*lockedMessage, er
 		m.before = m.Message
 		m.Marketing = facts.templates[m.TemplateID].marketing
 		t.decide(m, facts.of(m))
+		facts.claimed(m)
 	}
 	return rows, s.write(ctx, conn, rows, facts, t)
 }
@@ -173,7 +174,7 @@ func (s *Store) lock(ctx context.Context, conn *pgxpool.Conn, t transition) ([]*
 		var claim *[16]byte
 		err := rows.Scan(&m.ID, &m.CampaignID, &m.ChannelID, &m.TemplateID, &m.ContactID, &m.State, &m.Reason, &m.ErrorCode, &m.RawStatus,
 			&m.Attempt, &m.Posted, &m.Posts, &m.Proof, &m.Resend, &m.Resends, &claim, &m.ClaimedAt, &m.DueAt, &m.ProviderID,
-			&m.ExpiresAt, &m.SentAt, &m.DeliveredAt, &m.ReadAt, &m.FailedAt, &m.updatedAt, &m.Phone, &m.Parameters)
+			&m.ExpiresAt, &m.SentAt, &m.DeliveredAt, &m.ReadAt, &m.FailedAt, &m.updatedAt, &m.Phone, &m.Parameters, &m.ZoneSet)
 		if err != nil {
 			rows.Close()
 			return nil, err

@@ -4,7 +4,7 @@
 -- partition (241 ms against 2 ms at 400 of them).
 SELECT id, campaign_id, channel_id, template_id, contact_id, state, reason, error_code, raw_status,
        attempt, posted, posts, proof, resend, resends, claim_id, claimed_at, due_at, provider_id,
-       expires_at, sent_at, delivered_at, read_at, failed_at, updated_at, phone, parameters
+       expires_at, sent_at, delivered_at, read_at, failed_at, updated_at, phone, parameters, zone_set
   FROM campaign.messages
  WHERE id = ANY(@ids::bigint[]) AND id BETWEEN @least AND @greatest
  ORDER BY id

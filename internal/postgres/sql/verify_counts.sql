@@ -5,7 +5,8 @@ WITH ids AS (
          COALESCE((SELECT last_id FROM campaign.campaigns WHERE id = @campaign), (SELECT last_value FROM campaign.message_ids)) AS greatest),
 rows AS (
   SELECT campaign_id, channel_id, state,
-         CASE WHEN state IN ('skipped', 'deferred', 'pending') THEN reason WHEN state = 'failed' THEN error_code ELSE '' END AS detail,
+         CASE WHEN state IN ('deferred', 'pending') AND reason = 'window' THEN 'window/' || zone_set
+              WHEN state IN ('skipped', 'deferred', 'pending') THEN reason WHEN state = 'failed' THEN error_code ELSE '' END AS detail,
          count(*) AS n
     FROM campaign.messages, ids
    WHERE id BETWEEN ids.least AND ids.greatest AND (@campaign = 0 OR campaign_id = @campaign)
