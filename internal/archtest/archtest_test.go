@@ -26,6 +26,7 @@ func rooms() map[string][]string {
 		"internal/campaign":  {},
 		"internal/throttle":  {},
 		"internal/phone":     {},
+		"internal/phone/gen": {}, // a program that go generate runs
 		"internal/localpg":   {},
 		"internal/simulator": {},
 		"migrations":         {},
@@ -34,6 +35,7 @@ func rooms() map[string][]string {
 		"internal/postgres":  {"internal/campaign", "internal/queue", "migrations"},
 		"internal/dialog360": {"internal/campaign"},
 		"internal/batch":     {},
+		"internal/keyword":   {},
 		"internal/secret":    {"internal/campaign"},
 		"internal/sender":    {"internal/campaign", "internal/queue", "internal/throttle", "internal/batch"},
 		"internal/webhook":   {"internal/campaign", "internal/batch"},
@@ -74,7 +76,7 @@ func fences() []fence {
 		{"github.com/testcontainers/testcontainers-go", []string{"internal/pgtest"}, "containers are for tests"},
 		{"github.com/fergusstrange/embedded-postgres", []string{"internal/localpg"}, "one room starts servers"},
 		{"github.com/urfave/cli/v2", nil, "only the commands talk to a terminal"},
-		{"github.com/nyaruka/phonenumbers", []string{"internal/phone"}, "one room decides what a number is"},
+		{"github.com/nyaruka/phonenumbers", []string{"internal/phone", "internal/phone/gen"}, "one room decides what a number is"},
 		{"github.com/robfig/cron/v3", []string{"internal/schedule"}, "one room decides when something comes again"},
 		{"github.com/xuri/excelize/v2", []string{"internal/audience"}, "files become contacts there"},
 	}
