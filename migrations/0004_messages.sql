@@ -66,6 +66,15 @@ CREATE TABLE campaign.attempts (
 );
 COMMENT ON TABLE campaign.attempts IS 'former attempts of messages; the current one is in messages';
 
+-- Who was claimed together. Nothing finds a claim that nobody answered but this
+-- and the message itself, whose state has no index: the repair pass looks at every
+-- claim once more when it must be over, and then forgets it. One row a batch.
+CREATE TABLE campaign.claims (
+    id         bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT claims_pkey PRIMARY KEY,
+    claimed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    messages   bigint[] NOT NULL
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
+
 -- Finds the message of a provider id: replies, and statuses without an opaque
 -- id. A side table that is only inserted to, decided by measurement (400,000
 -- messages through accepted, sent, delivered in batches of 500, PostgreSQL 15):

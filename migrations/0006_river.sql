@@ -3,6 +3,8 @@
 -- thousand on two cores). The reindexer tolerates their absence.
 DROP INDEX IF EXISTS river.river_job_args_index;
 DROP INDEX IF EXISTS river.river_job_metadata_index;
+-- The one on kind serves the same filters, and every version of a job pays for it.
+DROP INDEX IF EXISTS river.river_job_kind;
 
 -- Jobs are three row versions each and live for minutes: vacuum early and
 -- without sleeping.

@@ -22,6 +22,19 @@ type Claimed struct {
 	Parameters []byte // JSON: the message's own, without the campaign's constants
 }
 
+// Want asks for one turn of a channel: whichever of its queued messages is next.
+type Want struct {
+	Channel ChannelID
+	Claim   ClaimID // random, chosen by the worker; a repeat uses the same
+}
+
+// Taken is the turn that a want was given, and what came of its claim. The zero
+// Turn says that nothing was queued.
+type Taken struct {
+	Turn
+	Claimed
+}
+
 // Outcome is what became of a claimed turn's POST.
 type Outcome struct {
 	Turn

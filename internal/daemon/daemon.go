@@ -106,7 +106,6 @@ func New(ctx context.Context, config Config) (*Daemon, error) {
 	d.sender = sender.New(d.writes, sender.Config{Node: node, Store: store, Connect: config.Connect, Fingerprint: fingerprint, Logger: log, MaxWorkers: config.MaxWorkers,
 		Observe: measured.Channel})
 	workers := river.NewWorkers()
-	river.AddWorker(workers, &sender.Worker{Sender: d.sender})
 	river.AddWorker(workers, &partitionWorker{store: config.Store, log: log, retention: config.Retention})
 	jobs, err := queue.Worker(store.Pool(), queue.Config{
 		ID:      node,
@@ -121,7 +120,6 @@ func New(ctx context.Context, config Config) (*Daemon, error) {
 		return nil, fmt.Errorf("prepare the queue: %w", err)
 	}
 	d.client = jobs
-	d.sender.Use(queue.QueuesOf(jobs))
 
 	d.channels = &directory{list: store.Channels, log: log}
 	d.handler = webhook.NewHandler(store, d.channels.lookup, log)
@@ -152,8 +150,8 @@ func New(ctx context.Context, config Config) (*Daemon, error) {
 // Addr is where webhooks and health checks are taken.
 func (d *Daemon) Addr() net.Addr { return d.listener.Addr() }
 
-// The budget of a clean stop is 45 s in all (design §4.9): turns that wait are
-// given back at once; POSTs take at most 20 s and outcomes are written as they
+// The budget of a clean stop is 45 s in all (design §4.9): no turn
+// is begun any more; POSTs take at most 20 s and outcomes are written as they
 // come, for stopJobs in all; the rest is for webhooks under way.
 const (
 	stopJobs   = 38 * time.Second
@@ -190,6 +188,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	}
 	if d.config.Roles.Send {
 		component(&senders, sending, "sender", d.sender.Run)
+		component(&senders, sending, "listener", d.listen)
 	}
 	component(&others, stopped, "channels", d.channels.Run)
 	component(&others, stopped, "janitor", d.janitor.Run)
@@ -221,14 +220,17 @@ func (d *Daemon) Run(ctx context.Context) error {
 	d.ready.Store(false)
 	d.log.Info("campaignd stops")
 
-	// 1. No new turns: fan-out ends and whoever waits for the limiter gives its turn back.
+	// 1. No new turns: fan-out ends, and nobody waits for the limiter any more.
 	stopSending()
 	senders.Wait()
 	// 2. What is on the wire ends, and its outcome is written.
 	jobs, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopJobs)
-	if err := d.client.Stop(jobs); err != nil {
+	if err := d.sender.Drain(jobs); err != nil {
 		d.log.Error("some messages were still under way at the stop; the next start finds them", "error", err)
 		d.endWrites()
+	}
+	if err := d.client.Stop(jobs); err != nil {
+		d.log.Warn("some of the queue's own jobs were still under way at the stop; they run again", "error", err)
 	}
 	cancel()
 	// 3. Webhooks under way are stored and answered.
@@ -251,6 +253,14 @@ func (d *Daemon) Run(ctx context.Context) error {
 	}
 	d.log.Info("campaignd stopped")
 	return failed
+}
+
+// listen tells the sender which channels were given jobs.
+func (d *Daemon) listen(ctx context.Context) error {
+	d.store.ListenJobs(ctx, d.sender.Wake, func(err error) {
+		d.log.Warn("new jobs are found a second late until the database answers", "error", err)
+	})
+	return nil
 }
 
 // parseWebhook reads a webhook and gives the numbers in it the form by which we

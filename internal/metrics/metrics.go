@@ -86,7 +86,7 @@ func New() *Metrics {
 		return h
 	}
 	m.turns = counter("turns_total",
-		"Turns of messages that ended on this node: claimed (a POST follows), refused (by the claim: paused, cancelled, opted out) or given_back (no turn at the limiter within 5 s, or the node stops).",
+		"Turns of messages that ended on this node: claimed (a POST follows) or refused (by the claim: paused, cancelled, opted out).",
 		"channel", "result")
 	m.sends = counter("sends_total",
 		"Claimed turns by what is known after the POST: accepted, held, failed, in_doubt (a POST was or may have been made and was not understood), unreachable or abandoned (nothing was written). class says what becomes of a failed one and is empty otherwise.",

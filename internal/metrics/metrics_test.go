@@ -41,7 +41,7 @@ func sources() metrics.Sources {
 		},
 		Flows: func() []sender.Flow {
 			return []sender.Flow{
-				{Channel: "sales", Limit: 80, Now: 15, Leased: true, Share: 20, Lease: 4 * time.Second, Waiting: 6, Workers: 40},
+				{Channel: "sales", Limit: 80, Now: 15, Leased: true, Share: 20, Lease: 4 * time.Second, Busy: 6, Workers: 40},
 				{Channel: "news", Workers: 500},
 			}
 		},
@@ -79,11 +79,9 @@ func TestObserverCountsTurns(t *testing.T) {
 	} {
 		o.Answered(a)
 	}
-	o.GaveBack()
 	// The channel was changed and taken up again: it goes on counting.
 	o = m.Channel(campaign.Channel{ID: 1, Name: "sales"})
 	o.Refused()
-	o.GaveBack()
 	err := testutil.GatherAndCompare(m.Registry(), strings.NewReader(`
 # HELP campaignd_sends_total Claimed turns by what is known after the POST: accepted, held, failed, in_doubt (a POST was or may have been made and was not understood), unreachable or abandoned (nothing was written). class says what becomes of a failed one and is empty otherwise.
 # TYPE campaignd_sends_total counter
@@ -99,10 +97,9 @@ campaignd_sends_total{answer="failed",channel="sales",class="slow_down"} 1
 campaignd_sends_total{answer="held",channel="sales",class=""} 0
 campaignd_sends_total{answer="in_doubt",channel="sales",class=""} 1
 campaignd_sends_total{answer="unreachable",channel="sales",class=""} 0
-# HELP campaignd_turns_total Turns of messages that ended on this node: claimed (a POST follows), refused (by the claim: paused, cancelled, opted out) or given_back (no turn at the limiter within 5 s, or the node stops).
+# HELP campaignd_turns_total Turns of messages that ended on this node: claimed (a POST follows) or refused (by the claim: paused, cancelled, opted out).
 # TYPE campaignd_turns_total counter
 campaignd_turns_total{channel="sales",result="claimed"} 5
-campaignd_turns_total{channel="sales",result="given_back"} 2
 campaignd_turns_total{channel="sales",result="refused"} 1
 `), "campaignd_sends_total", "campaignd_turns_total")
 	if err != nil {
@@ -144,7 +141,7 @@ func TestNodeTellsItsChannelsAndConnections(t *testing.T) {
 		`campaignd_channel_share_lease_seconds{channel="sales"} 4`,
 		`campaignd_channel_slowed{channel="sales"} 1`,
 		`campaignd_channel_slowed{channel="news"} 0`,
-		`campaignd_channel_waiting_turns{channel="sales"} 6`,
+		`campaignd_channel_turns{channel="sales"} 6`,
 		`campaignd_channel_workers{channel="news"} 500`,
 		`campaignd_pool_connections{state="acquired"} 3`,
 		`campaignd_pool_acquire_wait_seconds_total 0.25`,

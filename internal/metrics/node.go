@@ -11,7 +11,7 @@ import (
 type node struct {
 	Sources
 	build, role, ready                                        *prometheus.Desc
-	usable, share, lease, waiting, workers                    *prometheus.Desc
+	usable, share, lease, busy, workers                       *prometheus.Desc
 	connections, connectionsMax, opened                       *prometheus.Desc
 	acquires, acquireWaits, acquireWaitSeconds, interruptions *prometheus.Desc
 }
@@ -29,7 +29,7 @@ func newNode(s Sources) *node {
 		share:   d("channel_share_messages_per_second", "What this node leased of the channel's rate; the sum over the nodes never passes the limit. +Inf without one.", "channel"),
 		lease:   d("channel_share_lease_seconds", "For how long that share is still good; it is renewed every 2 s and lasts 6 s. Below 0 nothing is sent.", "channel"),
 		usable:  d("channel_usable_messages_per_second", "What this node may send of a limited channel now: its share, 0 without a lease, and less until the other nodes know that the provider asked to slow down.", "channel"),
-		waiting: d("channel_waiting_turns", "Turns in the limiter's line on this node.", "channel"),
+		busy:    d("channel_turns", "Turns under way on this node.", "channel"),
 		workers: d("channel_workers", "How many turns of the channel this node may have under way at a time.", "channel"),
 
 		connections:        d("pool_connections", "Connections to the database by state: acquired, idle or constructing.", "state"),
@@ -44,7 +44,7 @@ func newNode(s Sources) *node {
 
 // Describe implements prometheus.Collector.
 func (n *node) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{n.build, n.role, n.ready, n.usable, n.share, n.lease, n.waiting, n.workers,
+	for _, d := range []*prometheus.Desc{n.build, n.role, n.ready, n.usable, n.share, n.lease, n.busy, n.workers,
 		n.connections, n.connectionsMax, n.opened, n.acquires, n.acquireWaits, n.acquireWaitSeconds, n.interruptions} {
 		ch <- d
 	}
@@ -71,7 +71,7 @@ func (n *node) Collect(ch chan<- prometheus.Metric) {
 		if f.Limit > 0 || f.Now > 0 {
 			gauge(n.usable, f.Now, f.Channel)
 		}
-		gauge(n.waiting, float64(f.Waiting), f.Channel)
+		gauge(n.busy, float64(f.Busy), f.Channel)
 		gauge(n.workers, float64(f.Workers), f.Channel)
 	}
 	p := n.Pool()

@@ -36,7 +36,7 @@ type campaignFacts struct {
 
 type templateFacts struct{ marketing bool }
 
-func (s *Store) facts(ctx context.Context, conn *pgxpool.Conn, rows []*lockedMessage, t transition) (*facts, error) {
+func (s *Store) facts(ctx context.Context, conn *pgxpool.Conn, rows []*lockedMessage, t *transition) (*facts, error) {
 	f := &facts{
 		campaigns: map[campaign.ID]campaignFacts{}, accounts: map[campaign.ChannelID]int64{},
 		templates: map[campaign.TemplateID]templateFacts{}, contacts: map[campaign.ContactID]contactFacts{},

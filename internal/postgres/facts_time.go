@@ -194,7 +194,7 @@ type marketingPost struct {
 
 // queueTime reads the installation's cap, and before that what is not known yet
 // of the campaigns of a batch.
-func (f *facts) queueTime(ctx context.Context, s *Store, conn *pgxpool.Conn, b *pgx.Batch, rows []*lockedMessage, t transition) error {
+func (f *facts) queueTime(ctx context.Context, s *Store, conn *pgxpool.Conn, b *pgx.Batch, rows []*lockedMessage, t *transition) error {
 	f.time = timeFacts{rules: &s.times, claims: t.people}
 	var campaigns []campaign.ID
 	var sets []campaign.ZoneSetID

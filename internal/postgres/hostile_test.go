@@ -16,7 +16,7 @@ import (
 )
 
 // deliver stores and applies one webhook per list of events.
-func (f *fixture) deliver(t *testing.T, lists ...[]campaign.Event) (campaign.Applied, error) {
+func (f *fixture) deliver(t testing.TB, lists ...[]campaign.Event) (campaign.Applied, error) {
 	t.Helper()
 	ctx := t.Context()
 	var ds []campaign.Delivery

@@ -28,23 +28,7 @@ func (s *Store) Claim(ctx context.Context, turns []campaign.Turn) ([]campaign.Cl
 		t.ids = append(t.ids, turn.Message)
 		t.campaigns, t.channels = appendNew(t.campaigns, turn.Campaign), appendNew(t.channels, turn.Channel)
 	}
-	var people map[campaign.ContactID]bool
-	var last campaign.MessageID
-	t.decide = func(m *lockedMessage, c campaign.Circumstances) {
-		if people == nil || m.ID <= last {
-			people = map[campaign.ContactID]bool{} // the batch is run anew
-		}
-		last = m.ID
-		turn := byID[m.ID]
-		if m.ContactID != 0 && m.State == campaign.Queued && m.Attempt == turn.Attempt {
-			if people[m.ContactID] {
-				m.skipped = true
-				return
-			}
-			people[m.ContactID] = true
-		}
-		m.claimed, m.change = m.Message.Claim(turn.Attempt, turn.Claim, c)
-	}
+	t.decide = claiming(func(id campaign.MessageID) campaign.Turn { return byID[id] })
 	rows, err := s.run(ctx, t)
 	if err != nil {
 		err = fmt.Errorf("claim %d messages: %w", len(turns), err)
@@ -63,13 +47,39 @@ func (s *Store) Claim(ctx context.Context, turns []campaign.Turn) ([]campaign.Cl
 		case byID[turn.Message] != turn:
 			claimed[i].Again = true
 		case m != nil:
-			claimed[i] = campaign.Claimed{OK: m.claimed, Again: m.skipped, Template: m.TemplateID,
-				Phone: m.Phone, Parameters: m.Parameters}
+			claimed[i] = m.answer()
 		default:
 			claimed[i].Err = err // nil when there is no such message
 		}
 	}
 	return claimed, nil
+}
+
+// claiming gives the decision of a claim: at most one message per contact in a
+// batch.
+func claiming(turn func(campaign.MessageID) campaign.Turn) func(*lockedMessage, campaign.Circumstances) {
+	var people map[campaign.ContactID]bool
+	var last campaign.MessageID
+	return func(m *lockedMessage, c campaign.Circumstances) {
+		if people == nil || m.ID <= last {
+			people = map[campaign.ContactID]bool{} // the batch is run anew
+		}
+		last = m.ID
+		turn := turn(m.ID)
+		if m.ContactID != 0 && m.State == campaign.Queued && m.Attempt == turn.Attempt {
+			if people[m.ContactID] {
+				m.skipped = true
+				return
+			}
+			people[m.ContactID] = true
+		}
+		m.claimed, m.change = m.Message.Claim(turn.Attempt, turn.Claim, c)
+	}
+}
+
+// answer is what came of a claim.
+func (m *lockedMessage) answer() campaign.Claimed {
+	return campaign.Claimed{OK: m.claimed, Again: m.skipped, Template: m.TemplateID, Phone: m.Phone, Parameters: m.Parameters}
 }
 
 // Release gives turns back that were not claimed: to pending or deferred, or to
@@ -210,8 +220,11 @@ func (s *Store) change(ctx context.Context, ids []campaign.MessageID, decide fun
 // as long as its process lives. Read on the database's clock (design §4.7).
 const staleAfter = 60 * time.Second
 
-//go:embed sql/repair_running.sql
-var repairRunningSQL string
+//go:embed sql/repair_claims.sql
+var repairClaimsSQL string
+
+//go:embed sql/repair_stale.sql
+var repairStaleSQL string
 
 //go:embed sql/repair_scan.sql
 var repairScanSQL string
@@ -229,17 +242,13 @@ type Repaired struct {
 }
 
 // Repair turns claims that nobody answered into unknown and gives queued
-// messages without a live job their job back (design §4.7). What a dead worker
-// held is found by its running job; everything else is looked for only where
-// the counters show more queued and sending messages than there are jobs.
+// messages without a live job their job back (design §4.7). Every claim is looked
+// at once, when it must be over; jobs are looked for only where the counters show
+// more queued messages than there are jobs.
 func (s *Store) Repair(ctx context.Context, full bool) (Repaired, error) {
 	var done Repaired
-	ids, err := collectIDs(s.pool.Query(ctx, repairRunningSQL, pgx.StrictNamedArgs{"seconds": staleAfter.Seconds()}))
-	if err != nil {
-		return done, fmt.Errorf("look for claims of dead workers: %w", translate(err))
-	}
-	if err := s.stale(ctx, ids, &done); err != nil {
-		return done, err
+	if err := s.repairClaims(ctx, &done); err != nil {
+		return done, fmt.Errorf("look for claims that nobody answered: %w", translate(err))
 	}
 	rows, err := s.pool.Query(ctx, repairSuspectsSQL, pgx.StrictNamedArgs{"full": full})
 	if err != nil {
@@ -260,6 +269,40 @@ func (s *Store) Repair(ctx context.Context, full bool) (Repaired, error) {
 	return done, nil
 }
 
+// repairClaims looks at the claims that must be over and forgets them. A crash in
+// between leaves them to the next pass.
+func (s *Store) repairClaims(ctx context.Context, done *Repaired) error {
+	for {
+		rows, err := s.pool.Query(ctx, repairClaimsSQL, pgx.StrictNamedArgs{"seconds": staleAfter.Seconds()})
+		if err != nil {
+			return err
+		}
+		var over []int64
+		var ids, messages []campaign.MessageID
+		var claim int64
+		_, err = pgx.ForEachRow(rows, []any{&claim, &messages}, func() error {
+			over, ids = append(over, claim), append(ids, messages...)
+			return nil
+		})
+		if err != nil || len(over) == 0 {
+			return err
+		}
+		for part := range slices.Chunk(ids, 5000) {
+			stale, err := collectIDs(s.pool.Query(ctx, repairStaleSQL, pgx.StrictNamedArgs{"ids": part,
+				"least": slices.Min(part), "greatest": slices.Max(part), "seconds": staleAfter.Seconds()}))
+			if err != nil {
+				return err
+			}
+			if err := s.stale(ctx, stale, done); err != nil {
+				return err
+			}
+		}
+		if _, err := s.pool.Exec(ctx, `DELETE FROM campaign.claims WHERE id = ANY($1::bigint[])`, over); err != nil {
+			return err
+		}
+	}
+}
+
 type suspect struct {
 	channel     campaign.ChannelID
 	campaign    campaign.ID
@@ -269,41 +312,21 @@ type suspect struct {
 func (s *Store) repairCampaign(ctx context.Context, c suspect, done *Repaired) error {
 	after := c.first - 1
 	for {
-		rows, err := s.pool.Query(ctx, repairScanSQL, pgx.StrictNamedArgs{"campaign": c.campaign, "channel": c.channel,
-			"after": after, "last": c.last, "seconds": staleAfter.Seconds(), "limit": 1000})
+		queued, err := collectIDs(s.pool.Query(ctx, repairScanSQL, pgx.StrictNamedArgs{"campaign": c.campaign, "channel": c.channel,
+			"after": after, "last": c.last, "limit": 1000}))
 		if err != nil {
 			return translate(err)
 		}
-		var sending, queued []campaign.MessageID
-		for rows.Next() {
-			var state campaign.MessageState
-			if err := rows.Scan(&after, &state); err != nil {
-				rows.Close()
-				return err
-			}
-			if state == campaign.Sending {
-				sending = append(sending, after)
-			} else {
-				queued = append(queued, after)
-			}
-		}
-		if err := rows.Err(); err != nil {
-			return translate(err)
-		}
-		if len(sending)+len(queued) == 0 {
+		if len(queued) == 0 {
 			return nil
 		}
-		if err := s.stale(ctx, sending, done); err != nil {
-			return err
+		after = queued[len(queued)-1]
+		tag, err := s.pool.Exec(ctx, repairJobsSQL, pgx.StrictNamedArgs{"ids": queued,
+			"least": queued[0], "greatest": after, "max_attempts": sendMaxAttempts})
+		if err != nil {
+			return translate(err)
 		}
-		if len(queued) > 0 {
-			tag, err := s.pool.Exec(ctx, repairJobsSQL, pgx.StrictNamedArgs{"ids": queued,
-				"least": queued[0], "greatest": queued[len(queued)-1], "max_attempts": sendMaxAttempts})
-			if err != nil {
-				return translate(err)
-			}
-			done.Requeued += int(tag.RowsAffected())
-		}
+		done.Requeued += int(tag.RowsAffected())
 	}
 }
 

@@ -24,7 +24,7 @@ type fixture struct {
 	n        int
 }
 
-func newFixture(t *testing.T, n int) *fixture {
+func newFixture(t testing.TB, n int) *fixture {
 	t.Helper()
 	ctx := t.Context()
 	f := &fixture{pool: pgtest.DB(t), n: n}
@@ -254,7 +254,7 @@ func TestStoreRepairSettlesDeadClaimsAndLostJobs(t *testing.T) {
 		}
 	}
 	exec(`UPDATE campaign.messages SET claimed_at = now() - interval '2 minutes' WHERE state = 'sending'`)
-	exec(`UPDATE river.river_job SET state = 'running', attempted_at = now() WHERE kind = 'send' AND (args->>'message')::bigint = (SELECT min(id) FROM campaign.messages)`)
+	exec(`UPDATE campaign.claims SET claimed_at = now() - interval '2 minutes'`)
 	done, err := f.Repair(ctx, false)
 	if err != nil || done.Unknown != 1 || done.Requeued != 0 {
 		t.Fatalf("%+v, %v", done, err)

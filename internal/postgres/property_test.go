@@ -60,7 +60,7 @@ func (w *model) actions() map[string]func(*rapid.T) {
 		weight int
 		do     func(*rapid.T)
 	}{
-		{"work", 14, w.work}, {"fetch", 3, w.fetch}, {"claim", 3, w.claim}, {"post", 3, w.post}, {"record", 3, w.record},
+		{"work", 8, w.work}, {"take", 8, w.take}, {"fetch", 3, w.fetch}, {"claim", 3, w.claim}, {"post", 3, w.post}, {"record", 3, w.record},
 		{"record again", 2, w.recordAgain}, {"release", 1, w.release}, {"fan out", 1, w.fanOut}, {"time passes", 4, w.timePasses},
 		{"webhook", 8, w.webhook}, {"match again", 1, w.matchAgain}, {"fold", 1, w.fold}, {"complete", 1, w.complete},
 		{"crash", 1, w.crash}, {"repair", 2, w.repair}, {"lose jobs", 1, w.loseJobs}, {"resolve", 4, w.resolve}, {"retry", 1, w.retry},
@@ -158,7 +158,7 @@ func newModel(t *rapid.T, store *postgres.Store, pool *pgxpool.Pool) *model {
 		b := &pgx.Batch{}
 		for _, table := range []string{"campaign.messages", "campaign.attempts", "campaign.provider_ids", "campaign.message_counts",
 			"campaign.message_count_deltas", "campaign.unmatched_statuses", "campaign.holds", "campaign.campaigns", "campaign.contacts",
-			"campaign.templates", "campaign.channels", "campaign.accounts", "river.river_job"} {
+			"campaign.templates", "campaign.channels", "campaign.accounts", "campaign.claims", "river.river_job"} {
 			b.Queue(`DELETE FROM ` + table)
 		}
 		b.Queue(`WITH a AS (INSERT INTO campaign.accounts (name) VALUES ('a') RETURNING id)
@@ -302,6 +302,53 @@ func (w *model) mayNot(t *rapid.T, m *modelMessage) string {
 		return "the template is held"
 	}
 	return ""
+}
+
+// take is what senders do: the next messages of the channel, whichever they are.
+// The answer may be lost with the process that asked.
+func (w *model) take(t *rapid.T) {
+	against := map[campaign.MessageID]string{}
+	for _, m := range w.messages {
+		against[m.id] = w.mayNot(t, m)
+	}
+	wants := make([]campaign.Want, rapid.IntRange(1, 3).Draw(t, "wants"))
+	for i := range wants {
+		w.claims++
+		wants[i].Channel = w.channel
+		binary.BigEndian.PutUint64(wants[i].Claim[8:], w.claims)
+	}
+	results, err := w.store.Take(ctx(), wants)
+	must(t, err)
+	w.changed = true
+	lost := oneIn(t, 6, "process lost")
+	jobs := w.jobs(t)
+	for i, r := range results {
+		if r.Message == 0 || r.Again {
+			continue
+		}
+		if slices.ContainsFunc(jobs, func(k worker) bool { return k.turn.Message == r.Message && k.turn.Attempt <= r.Attempt }) {
+			t.Fatalf("message %d had its turn and its job is still there", r.Message)
+		}
+		if !r.OK {
+			continue
+		}
+		m := w.byID[r.Message]
+		m.claims++
+		switch {
+		case against[m.id] != "":
+			t.Fatalf("message %d was claimed although %s", m.id, against[m.id])
+		case r.Phone != m.contact.phone || r.Template != w.template || r.Claim != wants[i].Claim || r.Campaign != m.campaign.id:
+			t.Fatalf("message %d was taken as %+v", m.id, r)
+		case !lost:
+			w.workers = append(w.workers, &worker{turn: r.Turn, stage: claimed, committed: true})
+		}
+	}
+	for _, step := range []func(*rapid.T){w.post, w.record} {
+		if oneIn(t, 6, "interrupted") {
+			return
+		}
+		step(t)
+	}
 }
 
 func (w *model) claim(t *rapid.T) {
@@ -528,7 +575,7 @@ func (w *model) crash(*rapid.T) { w.workers = nil }
 // repair runs a minute later: no claim of before is still good.
 func (w *model) repair(t *rapid.T) {
 	if rapid.Bool().Draw(t, "a minute later") {
-		w.exec(t, `UPDATE campaign.messages SET claimed_at = claimed_at - interval '2 minutes' WHERE state = 'sending'`)
+		w.minutePasses(t)
 		for _, k := range w.workers {
 			k.expired = k.expired || k.committed
 		}
@@ -536,6 +583,11 @@ func (w *model) repair(t *rapid.T) {
 	_, err := w.store.Repair(ctx(), rapid.Bool().Draw(t, "full"))
 	must(t, err)
 	w.changed = true
+}
+
+func (w *model) minutePasses(t *rapid.T) {
+	w.exec(t, `UPDATE campaign.messages SET claimed_at = claimed_at - interval '2 minutes' WHERE state = 'sending'`)
+	w.exec(t, `UPDATE campaign.claims SET claimed_at = claimed_at - interval '2 minutes'`)
 }
 
 func (w *model) loseJobs(t *rapid.T) {
@@ -662,6 +714,11 @@ func (w *model) check(t *rapid.T) {
 			t.Fatalf("verify: %+v", f)
 		}
 	}
+	var lost int
+	must(t, w.pool.QueryRow(ctx(), `SELECT count(*) FROM campaign.messages AS m WHERE state = 'sending' AND NOT EXISTS (SELECT FROM campaign.claims AS c WHERE m.id = ANY(c.messages))`).Scan(&lost))
+	if lost > 0 {
+		t.Fatalf("%d claims would be found by nobody", lost)
+	}
 	for _, m := range w.messages {
 		var r row
 		must(t, w.pool.QueryRow(ctx(), `SELECT state, attempt, posted, posts, proof, COALESCE(claim_id::text, '') FROM campaign.messages WHERE id = $1`, m.id).
@@ -720,7 +777,7 @@ func (w *model) settle(t *rapid.T) {
 	for range 12 {
 		w.crash(t)
 		w.exec(t, `DELETE FROM campaign.holds`)
-		w.exec(t, `UPDATE campaign.messages SET claimed_at = claimed_at - interval '2 minutes' WHERE state = 'sending'`)
+		w.minutePasses(t)
 		_, err = w.store.Repair(ctx(), true)
 		must(t, err)
 
@@ -733,19 +790,20 @@ func (w *model) settle(t *rapid.T) {
 		w.timePasses(t)
 		_, err = w.store.FanOut(ctx(), w.channel, 100, 100)
 		must(t, err)
-		for _, k := range w.jobs(t) {
-			w.fetchJob(k)
-			last := w.workers[len(w.workers)-1]
-			results, err := w.store.Claim(ctx(), []campaign.Turn{last.turn})
+		for none := false; !none; {
+			w.claims++
+			want := campaign.Want{Channel: w.channel}
+			binary.BigEndian.PutUint64(want.Claim[8:], w.claims)
+			results, err := w.store.Take(ctx(), []campaign.Want{want})
 			must(t, err)
+			none = results[0].Message == 0
 			if !results[0].OK {
-				w.done(t, last)
 				continue
 			}
-			w.byID[last.turn.Message].claims++
-			w.postOne(t, last, campaign.AnswerAccepted)
-			must(t, w.store.Record(ctx(), []campaign.Outcome{{Turn: last.turn, Answer: last.answer}}))
-			w.done(t, last)
+			k := &worker{turn: results[0].Turn}
+			w.byID[k.turn.Message].claims++
+			w.postOne(t, k, campaign.AnswerAccepted)
+			must(t, w.store.Record(ctx(), []campaign.Outcome{{Turn: k.turn, Answer: k.answer}}))
 		}
 		w.check(t)
 	}

@@ -55,7 +55,10 @@ type transition struct {
 	channels  []campaign.ChannelID
 	people    bool // opt-outs are checked: take the people lock and read contacts
 	contacts  bool // read contacts
-	decide    func(*lockedMessage, campaign.Circumstances)
+	// taking finds the messages by their jobs, which the transition consumes; nil
+	// for messages that are known.
+	taking *taking
+	decide func(*lockedMessage, campaign.Circumstances)
 	// after is run in the same transaction, before the commit.
 	after func(*pgx.Batch)
 }
@@ -65,13 +68,13 @@ type transition struct {
 // halves it until the bad element is alone: that element's error is returned
 // beside the rows of all others.
 func (s *Store) run(ctx context.Context, t transition) ([]*lockedMessage, error) {
-	if len(t.ids) == 0 {
+	if len(t.ids) == 0 && t.taking == nil {
 		return nil, nil
 	}
 	slices.Sort(t.ids)
 	t.ids = slices.Compact(t.ids)
 	for pause := 10 * time.Millisecond; ; pause = min(2*pause, time.Second) {
-		rows, err := s.runOnce(ctx, t)
+		rows, err := s.runOnce(ctx, &t)
 		// A try that took too long ended by its own time limit, not by the caller's.
 		stuck := ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded)
 		switch {
@@ -106,7 +109,7 @@ const (
 	stallFor = `SET LOCAL idle_in_transaction_session_timeout = '10s'`
 )
 
-func (s *Store) runOnce(ctx context.Context, t transition) ([]*lockedMessage, error) {
+func (s *Store) runOnce(ctx context.Context, t *transition) ([]*lockedMessage, error) {
 	ctx, cancel := context.WithTimeout(ctx, tryFor)
 	defer cancel()
 	conn, err := s.pool.Acquire(ctx)
@@ -117,7 +120,15 @@ func (s *Store) runOnce(ctx context.Context, t transition) ([]*lockedMessage, er
 	// rolls back: no path below needs to.
 	defer conn.Release()
 
-	rows, err := s.lock(ctx, conn, t)
+	b := &pgx.Batch{}
+	t.begin(b)
+	if t.taking != nil && !t.taking.done {
+		if err := s.take(ctx, conn, b, t); err != nil || len(t.ids) == 0 {
+			return nil, err
+		}
+		b = &pgx.Batch{}
+	}
+	rows, err := s.lock(ctx, conn, b, t)
 	if err != nil {
 		return nil, err
 	}
@@ -134,9 +145,9 @@ func (s *Store) runOnce(ctx context.Context, t transition) ([]*lockedMessage, er
 	return rows, s.write(ctx, conn, rows, facts, t)
 }
 
-// lock begins the transaction, takes the shared locks and locks the rows.
-func (s *Store) lock(ctx context.Context, conn *pgxpool.Conn, t transition) ([]*lockedMessage, error) {
-	b := &pgx.Batch{}
+// begin begins the transaction and takes the first of the shared locks, in key
+// order.
+func (t *transition) begin(b *pgx.Batch) {
 	// The isolation is named because a database may have another default: the facts
 	// must see what was committed before the locks were granted.
 	b.Queue(`BEGIN ISOLATION LEVEL READ COMMITTED`)
@@ -148,6 +159,12 @@ func (s *Store) lock(ctx context.Context, conn *pgxpool.Conn, t transition) ([]*
 	for _, id := range t.channels {
 		keys = append(keys, channelKey(id))
 	}
+	queueShared(b, keys)
+}
+
+// lock takes the locks of the campaigns and locks the rows.
+func (s *Store) lock(ctx context.Context, conn *pgxpool.Conn, b *pgx.Batch, t *transition) ([]*lockedMessage, error) {
+	var keys []lockKey
 	for _, id := range t.campaigns {
 		if id != 0 {
 			keys = append(keys, campaignKey(id))

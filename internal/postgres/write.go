@@ -22,13 +22,14 @@ type counterKey struct {
 }
 
 // write writes back what changed, with everything that follows, and commits.
-func (s *Store) write(ctx context.Context, conn *pgxpool.Conn, rows []*lockedMessage, f *facts, t transition) error {
+func (s *Store) write(ctx context.Context, conn *pgxpool.Conn, rows []*lockedMessage, f *facts, t *transition) error {
 	b := &pgx.Batch{}
 	counts := map[counterKey]int64{}
 	reopen, held, released := map[campaign.ID]bool{}, map[campaign.ID]bool{}, map[campaign.ID]bool{}
 	var w messageColumns
 	var former []*lockedMessage
 	var newIDs []*lockedMessage
+	var claims []int64
 	more := consequences{holds: map[holdKey]campaign.HoldRequest{}, optOuts: map[campaign.ContactID]bool{}, rests: map[campaign.ContactID]time.Time{}}
 	for _, m := range rows {
 		m.ErrorCode, m.RawStatus, m.ProviderID = plainText(m.ErrorCode), plainText(m.RawStatus), plainText(m.ProviderID)
@@ -40,6 +41,9 @@ func (s *Store) write(ctx context.Context, conn *pgxpool.Conn, rows []*lockedMes
 			continue
 		}
 		w.add(&m.Message)
+		if m.State == campaign.Sending {
+			claims = append(claims, int64(m.ID))
+		}
 		if m.ProviderID != "" && m.ProviderID != m.before.ProviderID {
 			newIDs = append(newIDs, m)
 		}
@@ -80,6 +84,12 @@ func (s *Store) write(ctx context.Context, conn *pgxpool.Conn, rows []*lockedMes
 		b.Queue(`UPDATE campaign.campaigns SET released_at = clock_timestamp() WHERE id = $1 AND released_at IS NULL`, id)
 	}
 	queueEvents(b, rows)
+	if len(claims) > 0 {
+		b.Queue(claimAddSQL, claims)
+	}
+	if t.taking != nil {
+		t.taking.consume(b, rows, t.ids)
+	}
 	if t.after != nil {
 		t.after(b)
 	}

@@ -104,6 +104,6 @@ func Worker(pool *pgxpool.Pool, c Config) (*river.Client[pgx.Tx], error) {
 		CompletedJobRetentionPeriod: CompletedRetention,
 		CancelledJobRetentionPeriod: CompletedRetention,
 		// The indexes that are left after our migration dropped the GIN ones.
-		ReindexerIndexNames: []string{"river_job_kind", "river_job_prioritized_fetching_index", "river_job_state_and_finalized_at_index", "river_job_unique_idx"},
+		ReindexerIndexNames: []string{"river_job_prioritized_fetching_index", "river_job_state_and_finalized_at_index", "river_job_unique_idx"},
 	})
 }

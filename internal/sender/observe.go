@@ -12,9 +12,6 @@ import (
 type Observer interface {
 	// Stage tells how long a stage of a turn took, waiting included.
 	Stage(stage Stage, took time.Duration)
-	// GaveBack tells that a turn ended without a claim, because the limiter had no
-	// room in time or the channel stopped.
-	GaveBack()
 	// Refused tells that the claim was refused: paused, cancelled, opted out, or
 	// another turn's by now.
 	Refused()
@@ -27,7 +24,7 @@ type Stage int
 
 // The stages, in their order.
 const (
-	StageLimiter Stage  = iota // in the line of the channel's limiter, turns that came too late included
+	StageLimiter Stage  = iota // until the channel's limiter lets the turn go
 	StageClaim                 // until the claim is committed, the wait for its batch included
 	StagePace                  // from the claim to the POST: building the request and the pacer
 	StagePost                  // the POST with its answer
@@ -44,7 +41,6 @@ func (s Stage) String() string {
 type unobserved struct{}
 
 func (unobserved) Stage(Stage, time.Duration) {}
-func (unobserved) GaveBack()                  {}
 func (unobserved) Refused()                   {}
 func (unobserved) Answered(campaign.Answer)   {}
 
@@ -63,7 +59,7 @@ type Flow struct {
 	Leased  bool          // whether Share and Lease mean anything: only a limit is divided
 	Share   float64       // what this node leased of the limit
 	Lease   time.Duration // how long that lease is still good; below 0 when it ended
-	Waiting int           // turns in the limiter's line
+	Busy    int           // turns under way
 	Workers int           // turns that may be under way at a time
 }
 
@@ -72,7 +68,7 @@ type Flow struct {
 func (s *Sender) Flows() []Flow {
 	var flows []Flow
 	for _, ch := range s.sending() {
-		f := Flow{Channel: ch.Name, Waiting: ch.throttle.Waiting(), Workers: ch.workers}
+		f := Flow{Channel: ch.Name, Busy: ch.pump.underway(), Workers: ch.workers}
 		f.Limit, f.Now = ch.throttle.Rate()
 		if seen := ch.share.seen.Load(); seen != nil && !seen.Until.IsZero() {
 			f.Leased, f.Share, f.Lease = true, seen.Rate, seen.Until.Sub(s.Now())

@@ -12,11 +12,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/riverqueue/river"
-
 	"github.com/campaignd/campaignd/internal/batch"
 	"github.com/campaignd/campaignd/internal/campaign"
-	"github.com/campaignd/campaignd/internal/queue"
 	"github.com/campaignd/campaignd/internal/throttle"
 )
 
@@ -28,8 +25,7 @@ type Store interface {
 	Opaque(message campaign.MessageID, attempt int) string
 
 	FanOut(ctx context.Context, channel campaign.ChannelID, jobs, slice int) (int, error)
-	Claim(ctx context.Context, turns []campaign.Turn) ([]campaign.Claimed, error)
-	Release(ctx context.Context, turns []campaign.Turn) error
+	Take(ctx context.Context, wants []campaign.Want) ([]campaign.Taken, error)
 	Record(ctx context.Context, outcomes []campaign.Outcome) error
 
 	RenewShare(ctx context.Context, channel campaign.ChannelID, node string, demand campaign.Demand) (campaign.Share, error)
@@ -43,12 +39,6 @@ type Store interface {
 type Provider interface {
 	Send(ctx context.Context, r *campaign.Request) campaign.Answer
 	Close()
-}
-
-// Queues adds and removes the queues this node works; River's client has it.
-type Queues interface {
-	Add(name string, config river.QueueConfig) error
-	Remove(ctx context.Context, name string) error
 }
 
 // Config of a Sender.
@@ -79,11 +69,10 @@ const DefaultMaxWorkers = 500
 // Sender sends the messages of every channel. Run keeps it going.
 type Sender struct {
 	Config
-	queues Queues
 
-	claims   *batch.Gatherer[campaign.Turn, campaign.Claimed]
+	takes    *batch.Gatherer[campaign.Want, campaign.Taken]
 	outcomes *batch.Gatherer[campaign.Outcome, struct{}]
-	releases *batch.Gatherer[campaign.Turn, struct{}]
+	turns    sync.WaitGroup // under way
 
 	mu        sync.RWMutex
 	channels  map[campaign.ChannelID]*channel
@@ -100,7 +89,7 @@ type channel struct {
 	provider Provider
 	throttle *throttle.Channel
 	workers  int
-	worked   [2]int   // by how many workers its two queues are, the high one second; only refresh looks at it
+	pump     *pump    // kept like the throttle, whatever changes of the channel
 	streaks  *streaks // kept while the channel is known, whatever changes of it
 	key      string   // the fingerprint of its key
 	problem  string   // why it cannot be used, when it cannot
@@ -138,32 +127,34 @@ func New(ctx context.Context, c Config) *Sender {
 		posts:     map[campaign.ID]int64{},
 		slowed:    make(chan *channel, 16),
 	}
-	s.claims = batch.New(ctx, flights, batchSize, c.Store.Claim)
+	s.takes = batch.New(ctx, flights, batchSize, c.Store.Take)
 	s.outcomes = batch.New(ctx, flights, batchSize, func(ctx context.Context, o []campaign.Outcome) ([]struct{}, error) {
 		return make([]struct{}, len(o)), c.Store.Record(ctx, o)
 	})
-	s.releases = batch.New(ctx, 1, batchSize, func(ctx context.Context, t []campaign.Turn) ([]struct{}, error) {
-		return make([]struct{}, len(t)), c.Store.Release(ctx, t)
-	})
 	return s
 }
-
-// Use tells the sender where its queues are; River's client needs the workers
-// first, and the workers need the sender.
-func (s *Sender) Use(q Queues) { s.queues = q }
 
 // channelsEvery is how often added and changed channels are taken up: within 2 s
 // (design §10).
 const channelsEvery = time.Second
 
-// Run fans out and keeps the channels current until ctx ends; then it closes the
-// throttles, so that nobody waits for a turn any more. Workers may go on: their
-// batches are written until Close.
+// Run fans out, begins turns and keeps the channels current until ctx ends. Turns
+// that were begun go on: see Drain.
 func (s *Sender) Run(ctx context.Context) error {
-	if err := s.refresh(ctx); err != nil {
-		s.Logger.Error("cannot read the channels", "error", err)
-	}
 	var wg sync.WaitGroup
+	pumped := map[campaign.ChannelID]bool{}
+	refresh := func() {
+		if err := s.refresh(ctx); err != nil && ctx.Err() == nil {
+			s.Logger.Error("cannot read the channels", "error", err)
+		}
+		for _, ch := range s.sending() {
+			if !pumped[ch.ID] {
+				pumped[ch.ID] = true
+				wg.Go(func() { s.pump(ctx, ch.ID, ch.pump) })
+			}
+		}
+	}
+	refresh()
 	wg.Go(func() { s.fanOut(ctx) })
 	wg.Go(func() { s.renewShares(ctx) })
 	tick := time.NewTicker(channelsEvery)
@@ -172,19 +163,43 @@ func (s *Sender) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			wg.Wait()
-			s.mu.RLock()
-			for _, ch := range s.channels {
-				if ch.throttle != nil {
-					ch.throttle.Close()
-				}
-			}
-			s.mu.RUnlock()
 			return nil
 		case <-tick.C:
-			if err := s.refresh(ctx); err != nil && ctx.Err() == nil {
-				s.Logger.Error("cannot read the channels", "error", err)
-			}
+			refresh()
 		}
+	}
+}
+
+// Wake tells that a channel was given jobs.
+func (s *Sender) Wake(id campaign.ChannelID) {
+	s.mu.RLock()
+	ch := s.channels[id]
+	s.mu.RUnlock()
+	if ch != nil {
+		ch.pump.wake()
+	}
+}
+
+// Drain waits after Run for the turns under way, for as long as ctx allows. Those
+// that were claimed and not posted yet are given back at once.
+func (s *Sender) Drain(ctx context.Context) error {
+	s.mu.RLock()
+	for _, ch := range s.channels {
+		if ch.throttle != nil {
+			ch.throttle.Close()
+		}
+	}
+	s.mu.RUnlock()
+	done := make(chan struct{})
+	go func() {
+		s.turns.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 
@@ -196,9 +211,8 @@ func (s *Sender) Close() {
 	if err := s.Store.DropShares(ctx, s.Node); err != nil {
 		s.Logger.Warn("the shares were not given back; the others have them when the leases end", "error", err)
 	}
-	s.claims.Close()
+	s.takes.Close()
 	s.outcomes.Close()
-	s.releases.Close()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, ch := range s.channels {
@@ -223,7 +237,7 @@ func (s *Sender) refresh(ctx context.Context) error {
 		s.mu.RLock()
 		known := s.channels[c.ID]
 		s.mu.RUnlock()
-		if known != nil && known.provider != nil && known.worked == queueWorkers(known.workers) && known.UpdatedAt.Equal(c.UpdatedAt) &&
+		if known != nil && known.provider != nil && known.UpdatedAt.Equal(c.UpdatedAt) &&
 			known.key == s.fingerprint(c) {
 			continue
 		}
@@ -236,9 +250,9 @@ func (s *Sender) refresh(ctx context.Context) error {
 
 func (s *Sender) takeUp(ctx context.Context, c campaign.Channel, known *channel) error {
 	if known == nil {
-		known = &channel{streaks: &streaks{}}
+		known = &channel{streaks: &streaks{}, pump: newPump()}
 	}
-	next := &channel{Channel: c, throttle: known.throttle, workers: known.workers, worked: known.worked, key: s.fingerprint(c), heldAt: known.heldAt,
+	next := &channel{Channel: c, throttle: known.throttle, workers: known.workers, pump: known.pump, key: s.fingerprint(c), heldAt: known.heldAt,
 		streaks: known.streaks}
 	provider, err := s.Connect(c)
 	if err != nil {
@@ -268,7 +282,8 @@ func (s *Sender) takeUp(ctx context.Context, c campaign.Channel, known *channel)
 	next.workers = s.workersFor(c.Rate)
 	s.leaseShare(ctx, next, known)
 	s.set(next, known)
-	return s.addQueues(ctx, next) // what fails is tried once more with the next refresh
+	s.Logger.Info("channel taken up", "channel_id", next.ID, "channel", next.Name, "rate", next.Rate, "workers", next.workers)
+	return nil
 }
 
 // holdAgainEvery puts the hold on an unusable channel back that somebody lifted:
@@ -302,41 +317,6 @@ func (s *Sender) workersFor(rate float64) int {
 		return s.MaxWorkers
 	}
 	return max(2, min(int(rate+0.5), s.MaxWorkers))
-}
-
-// queueWorkers gives the workers of a channel's two queues, the high one second.
-func queueWorkers(workers int) [2]int { return [2]int{workers, max(2, workers/4)} }
-
-// addQueues has the channel's queues worked by as many workers as it should have.
-// A queue that is worked so already is left alone: to remove it is to wait for
-// every POST under way.
-func (s *Sender) addQueues(ctx context.Context, ch *channel) error {
-	want := queueWorkers(ch.workers)
-	if ch.worked == want {
-		return nil
-	}
-	for i, high := range []bool{false, true} {
-		if ch.worked[i] == want[i] {
-			continue
-		}
-		name := queue.Name(ch.ID, high)
-		ch.worked[i] = 0
-		// Also one that was not worked yet: an Add that failed may have left it known.
-		var unknown *river.QueueNotFoundError
-		if err := s.queues.Remove(ctx, name); err != nil && !errors.As(err, &unknown) {
-			return fmt.Errorf("stop queue %s: %w", name, err)
-		}
-		config := river.QueueConfig{MaxWorkers: want[i], FetchCooldown: 10 * time.Millisecond, FetchPollInterval: 500 * time.Millisecond}
-		if high {
-			config.FetchCooldown = 5 * time.Millisecond
-		}
-		if err := s.queues.Add(name, config); err != nil {
-			return fmt.Errorf("work queue %s: %w", name, err)
-		}
-		ch.worked[i] = want[i]
-	}
-	s.Logger.Info("channel taken up", "channel_id", ch.ID, "channel", ch.Name, "rate", ch.Rate, "workers", ch.workers)
-	return nil
 }
 
 func (s *Sender) channel(id campaign.ChannelID) *channel {

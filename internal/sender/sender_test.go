@@ -5,18 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"math"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/riverqueue/river"
-	"github.com/riverqueue/river/rivertype"
 	"go.uber.org/goleak"
 
 	"github.com/campaignd/campaignd/internal/campaign"
-	"github.com/campaignd/campaignd/internal/queue"
+	"github.com/campaignd/campaignd/internal/throttle"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -26,7 +25,8 @@ type memory struct {
 	mu       sync.Mutex
 	channels []campaign.Channel
 	claim    func(campaign.Turn) campaign.Claimed
-	released []campaign.Turn
+	jobs     []campaign.MessageID
+	asked    []int // how many were wanted at a time
 	outcomes []campaign.Outcome
 	holds    []campaign.Hold
 	lifted   int
@@ -54,19 +54,60 @@ func (m *memory) Opaque(id campaign.MessageID, attempt int) string {
 
 func (m *memory) FanOut(context.Context, campaign.ChannelID, int, int) (int, error) { return 0, nil }
 
-func (m *memory) Claim(_ context.Context, turns []campaign.Turn) ([]campaign.Claimed, error) {
-	claimed := make([]campaign.Claimed, len(turns))
-	for i, t := range turns {
-		claimed[i] = m.claim(t)
+func (m *memory) Take(_ context.Context, wants []campaign.Want) ([]campaign.Taken, error) {
+	taken := make([]campaign.Taken, len(wants))
+	m.mu.Lock()
+	m.asked = append(m.asked, len(wants))
+	m.mu.Unlock()
+	for i, w := range wants {
+		m.mu.Lock()
+		if len(m.jobs) == 0 {
+			m.mu.Unlock()
+			continue
+		}
+		id := m.jobs[0]
+		m.mu.Unlock()
+		turn := campaign.Turn{Message: id, Attempt: 1, Campaign: 3, Channel: w.Channel, Claim: w.Claim}
+		taken[i] = campaign.Taken{Turn: turn, Claimed: m.claim(turn)}
+		m.mu.Lock()
+		if !taken[i].Again {
+			m.jobs = m.jobs[1:]
+		}
+		m.mu.Unlock()
 	}
-	return claimed, nil
+	return taken, nil
 }
 
-func (m *memory) Release(_ context.Context, turns []campaign.Turn) error {
+func (m *memory) posted() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.released = append(m.released, turns...)
-	return nil
+	return len(m.outcomes)
+}
+
+func (m *memory) left() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.jobs)
+}
+
+func (m *memory) questions() []int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.asked)
+}
+
+// unlease has renewals fail, or go again.
+func (m *memory) unlease(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.unleased = err
+}
+
+// said is what the node said last of itself.
+func (m *memory) said() campaign.Demand {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.demands[len(m.demands)-1]
 }
 
 func (m *memory) Record(_ context.Context, outcomes []campaign.Outcome) error {
@@ -110,20 +151,12 @@ func (f providerFunc) Send(ctx context.Context, r *campaign.Request) campaign.An
 }
 func (f providerFunc) Close() {}
 
-type queues struct{ added []string }
-
-func (q *queues) Add(name string, _ river.QueueConfig) error {
-	q.added = append(q.added, name)
-	return nil
-}
-func (q *queues) Remove(context.Context, string) error { return nil }
-
 func ok(campaign.Turn) campaign.Claimed {
 	return campaign.Claimed{OK: true, Template: 1, Phone: "+4915123456789", Parameters: []byte(`{"body.1":"own"}`)}
 }
 
 // start gives a sender with one channel, ready to work.
-func start(t *testing.T, m *memory, rate float64, p providerFunc) (*Sender, *queues) {
+func start(t *testing.T, m *memory, rate float64, p providerFunc) *Sender {
 	t.Helper()
 	m.channels = []campaign.Channel{{ID: 1, Name: "c", Rate: rate}}
 	if m.claim == nil {
@@ -131,17 +164,34 @@ func start(t *testing.T, m *memory, rate float64, p providerFunc) (*Sender, *que
 	}
 	s := New(context.Background(), Config{Store: m, Logger: slog.New(slog.DiscardHandler),
 		Connect: func(campaign.Channel) (Provider, error) { return p, nil }})
-	q := &queues{}
-	s.Use(q)
 	if err := s.refresh(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	return s, q
+	return s
 }
 
+// work gives the channel a job and has it worked, for as long as the limiter lets
+// us wait.
 func work(ctx context.Context, s *Sender, id campaign.MessageID) error {
-	w := &Worker{Sender: s}
-	return w.Work(ctx, &river.Job[queue.Send]{JobRow: &rivertype.JobRow{Queue: "ch_1"}, Args: queue.Send{Message: id, Attempt: 1, Campaign: 3}})
+	s.Store.(*memory).add(id)
+	ch := s.channel(1)
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	ticket, err := ch.throttle.Wait(ctx, throttle.Turn{})
+	if err != nil {
+		return err
+	}
+	ch.pump.wake()
+	ch.pump.begin(1)
+	s.turn(context.WithoutCancel(ctx), ch, ch.pump, &ticket)
+	ch.pump.end()
+	return nil
+}
+
+func (m *memory) add(ids ...campaign.MessageID) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.jobs = append(m.jobs, ids...)
 }
 
 func accept(_ context.Context, r *campaign.Request) campaign.Answer {
@@ -155,14 +205,11 @@ func TestWorkerPostsAndRecords(t *testing.T) {
 	t.Parallel()
 	m := &memory{}
 	var got campaign.Request
-	s, q := start(t, m, 0, func(ctx context.Context, r *campaign.Request) campaign.Answer {
+	s := start(t, m, 0, func(ctx context.Context, r *campaign.Request) campaign.Answer {
 		got = campaign.Request{To: r.To, Opaque: r.Opaque, Parameters: r.Parameters}
 		return accept(ctx, r)
 	})
 	defer s.Close()
-	if len(q.added) != 2 {
-		t.Errorf("queues %v", q.added)
-	}
 	if err := work(t.Context(), s, 7); err != nil {
 		t.Fatal(err)
 	}
@@ -180,13 +227,13 @@ func TestWorkerPostsAndRecords(t *testing.T) {
 func TestWorkerPostsNothingWithoutAClaim(t *testing.T) {
 	t.Parallel()
 	m := &memory{claim: func(campaign.Turn) campaign.Claimed { return campaign.Claimed{} }}
-	s, _ := start(t, m, 0, func(context.Context, *campaign.Request) campaign.Answer {
+	s := start(t, m, 0, func(context.Context, *campaign.Request) campaign.Answer {
 		t.Error("posted")
 		return campaign.Answer{}
 	})
 	defer s.Close()
-	if err := work(t.Context(), s, 7); err != nil || len(m.outcomes)+len(m.released) != 0 {
-		t.Errorf("%v, %+v, %+v", err, m.outcomes, m.released)
+	if err := work(t.Context(), s, 7); err != nil || len(m.outcomes) != 0 {
+		t.Errorf("%v, %+v", err, m.outcomes)
 	}
 }
 
@@ -200,7 +247,7 @@ func TestWorkerAsksAgainForTheSecondMessageOfAPerson(t *testing.T) {
 		}
 		return ok(turn)
 	}
-	s, _ := start(t, m, 0, accept)
+	s := start(t, m, 0, accept)
 	defer s.Close()
 	if err := work(t.Context(), s, 7); err != nil || asked != 2 || len(m.outcomes) != 1 {
 		t.Errorf("%v, asked %d times, %+v", err, asked, m.outcomes)
@@ -216,7 +263,7 @@ func TestWorkerAbandonsAnOldClaim(t *testing.T) {
 			time.Sleep(claimLife + time.Second)
 			return ok(turn)
 		}
-		s, _ := start(t, m, 0, accept)
+		s := start(t, m, 0, accept)
 		defer s.Close()
 		if err := work(t.Context(), s, 7); err != nil {
 			t.Fatal(err)
@@ -227,43 +274,12 @@ func TestWorkerAbandonsAnOldClaim(t *testing.T) {
 	})
 }
 
-func TestWorkerGivesItsTurnBackWhenTheWaitIsLongOrTheNodeStops(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		m := &memory{}
-		s, _ := start(t, m, 0.1, accept) // one in ten seconds
-		defer s.Close()
-		var wg sync.WaitGroup
-		for id := range campaign.MessageID(3) {
-			wg.Add(1)
-			go func() {
-				defer wg.Done()
-				if err := work(t.Context(), s, id+1); err != nil {
-					t.Error(err)
-				}
-			}()
-		}
-		wg.Wait()
-		if len(m.released)+len(m.outcomes) != 3 || len(m.released) < 2 {
-			t.Errorf("%d given back, %d posted", len(m.released), len(m.outcomes))
-		}
-		begun := time.Now()
-		go func() {
-			time.Sleep(time.Second)
-			s.channel(1).throttle.Close()
-		}()
-		if err := work(t.Context(), s, 9); err != nil || time.Since(begun) > 2*time.Second {
-			t.Errorf("%v after %v", err, time.Since(begun))
-		}
-	})
-}
-
 func TestFiveDoubtsHoldTheChannelForTwiceAsLongEachTime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := &memory{}
 		kind := campaign.AnswerInDoubt
-		s, _ := start(t, m, 0, func(context.Context, *campaign.Request) campaign.Answer { return campaign.Answer{Kind: kind} })
+		s := start(t, m, 0, func(context.Context, *campaign.Request) campaign.Answer { return campaign.Answer{Kind: kind} })
 		defer s.Close()
 		send := func(n int) {
 			for range n {
@@ -300,7 +316,7 @@ func TestTwentyIdenticalOperatorFailuresHoldTheTemplate(t *testing.T) {
 	t.Parallel()
 	m := &memory{}
 	code := "132000"
-	s, _ := start(t, m, 0, func(context.Context, *campaign.Request) campaign.Answer {
+	s := start(t, m, 0, func(context.Context, *campaign.Request) campaign.Answer {
 		return campaign.Answer{Kind: campaign.AnswerFailed, Failure: campaign.Failure{Code: code, Class: campaign.Final, Operator: true}}
 	})
 	defer s.Close()
@@ -326,7 +342,7 @@ func TestTwentyIdenticalOperatorFailuresHoldTheTemplate(t *testing.T) {
 func TestSlowDownCutsTheChannelsRate(t *testing.T) {
 	t.Parallel()
 	m := &memory{}
-	s, _ := start(t, m, 100, func(context.Context, *campaign.Request) campaign.Answer {
+	s := start(t, m, 100, func(context.Context, *campaign.Request) campaign.Answer {
 		return campaign.Answer{Kind: campaign.AnswerFailed, Failure: campaign.Failure{Code: "130429", Class: campaign.SlowDown}}
 	})
 	defer s.Close()
@@ -350,22 +366,20 @@ func TestChannelWithoutAKeyIsHeldAndTakenUpLater(t *testing.T) {
 			return providerFunc(accept), nil
 		}})
 	defer s.Close()
-	q := &queues{}
-	s.Use(q)
 	for range 3 {
 		if err := s.refresh(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if len(m.holds) != 1 || len(q.added) != 0 {
-		t.Fatalf("holds %+v, queues %v", m.holds, q.added)
+	if len(m.holds) != 1 || s.channel(1) != nil {
+		t.Fatalf("holds %+v, and it is used", m.holds)
 	}
 	missing = nil
 	if err := s.refresh(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if m.lifted != 1 || len(q.added) != 2 {
-		t.Fatalf("lifted %d, queues %v", m.lifted, q.added)
+	if m.lifted != 1 || s.channel(1) == nil {
+		t.Fatalf("lifted %d, used %v", m.lifted, s.channel(1) != nil)
 	}
 	if err := work(t.Context(), s, 1); err != nil || len(m.outcomes) != 1 {
 		t.Fatalf("%v, %+v", err, m.outcomes)
@@ -387,7 +401,6 @@ func TestChannelWithANewKeyIsConnectedAnew(t *testing.T) {
 			},
 			Fingerprint: func(campaign.Channel) string { return key }})
 		defer s.Close()
-		s.Use(&queues{})
 		refresh := func() {
 			t.Helper()
 			if err := s.refresh(t.Context()); err != nil {
@@ -421,12 +434,12 @@ func TestWithoutALeaseNothingIsSent(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := &memory{}
-		s, _ := start(t, m, 10, accept)
+		s := start(t, m, 10, accept)
 		defer s.Close()
 		try := func() (posted bool) {
 			t.Helper()
 			before := len(m.outcomes)
-			if err := work(t.Context(), s, 1); err != nil {
+			if err := work(t.Context(), s, 1); err != nil && !errors.Is(err, throttle.ErrTooLong) {
 				t.Fatal(err)
 			}
 			return len(m.outcomes) > before
@@ -434,7 +447,7 @@ func TestWithoutALeaseNothingIsSent(t *testing.T) {
 		if !try() {
 			t.Fatal("nothing was posted with a lease")
 		}
-		m.unleased = errors.New("no database")
+		m.unlease(errors.New("no database"))
 		s.renew(t.Context(), s.channel(1))
 		if !try() {
 			t.Error("a lost renewal stopped the channel before the lease ended")
@@ -443,7 +456,7 @@ func TestWithoutALeaseNothingIsSent(t *testing.T) {
 		if try() {
 			t.Error("posted without a lease")
 		}
-		m.unleased = nil
+		m.unlease(nil)
 		s.renew(t.Context(), s.channel(1))
 		if !try() {
 			t.Error("nothing was posted with a new lease")
@@ -457,7 +470,7 @@ func TestSlowDownIsToldToAllNodes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := &memory{}
-		s, _ := start(t, m, 10, func(_ context.Context, r *campaign.Request) campaign.Answer {
+		s := start(t, m, 10, func(_ context.Context, r *campaign.Request) campaign.Answer {
 			r.Validity.Begin()
 			return campaign.Answer{Kind: campaign.AnswerFailed, Failure: campaign.Failure{Code: "130429", Class: campaign.SlowDown}}
 		})
@@ -471,21 +484,21 @@ func TestSlowDownIsToldToAllNodes(t *testing.T) {
 		time.Sleep(time.Millisecond)
 
 		begun := time.Now()
-		m.unleased = errors.New("no database")
+		m.unlease(errors.New("no database"))
 		if err := work(t.Context(), s, 1); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()
-		if d := m.demands[len(m.demands)-1]; !d.Refused.Equal(begun) || d.Using != 10 || d.Sent == 0 {
+		if d := m.said(); !d.Refused.Equal(begun) || d.Using != 10 || d.Sent == 0 {
 			t.Errorf("at once it says %+v, the POST was begun at %v", d, begun)
 		}
 		if _, now := ch.throttle.Rate(); now != 5 {
 			t.Errorf("meanwhile it sends %v/s, want 5/s", now)
 		}
-		m.unleased = nil
+		m.unlease(nil)
 		time.Sleep(renewEvery)
 		synctest.Wait()
-		if d := m.demands[len(m.demands)-1]; !d.Refused.Equal(begun) {
+		if d := m.said(); !d.Refused.Equal(begun) {
 			t.Errorf("what was not heard is not said again: %+v", d)
 		}
 		if _, now := ch.throttle.Rate(); now != 10 { // what the store answers
@@ -493,7 +506,7 @@ func TestSlowDownIsToldToAllNodes(t *testing.T) {
 		}
 		time.Sleep(renewEvery)
 		synctest.Wait()
-		if d := m.demands[len(m.demands)-1]; !d.Refused.IsZero() {
+		if d := m.said(); !d.Refused.IsZero() {
 			t.Errorf("it is said again and again: %+v", d)
 		}
 	})

@@ -154,7 +154,7 @@ func (s *Sender) demand(ch *channel, now, refused time.Time) campaign.Demand {
 	case now.Before(last.Until):
 		d.Using = last.Rate
 	}
-	if ch.throttle.Waiting() > 0 || d.Sent > busyFrom*d.Using {
+	if ch.pump.demand() > 1 || d.Sent > busyFrom*d.Using {
 		d.Weight = busyWeight
 	}
 	return d

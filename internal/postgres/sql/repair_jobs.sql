@@ -10,7 +10,7 @@ WITH m AS (
 jobs AS (
   SELECT (args->>'message')::bigint AS message, (args->>'attempt')::int AS attempt
     FROM river.river_job
-   WHERE kind = 'send' AND state IN ('available', 'running', 'retryable', 'scheduled', 'pending'))
+   WHERE kind = 'send' AND state IN ('available', 'scheduled', 'retryable', 'pending'))
 INSERT INTO river.river_job (kind, queue, args, max_attempts, priority)
 SELECT 'send', 'ch_' || m.channel_id || CASE m.priority WHEN 1 THEN '_high' ELSE '' END,
        jsonb_build_object('message', m.id, 'attempt', m.attempt, 'campaign', m.campaign_id), @max_attempts, m.priority

@@ -1,8 +1,7 @@
--- One chunk of a suspect campaign: stale claims, and queued messages. Carried by
--- the primary key between the campaign's bounds.
-SELECT id, state
+-- One chunk of a suspect campaign: its queued messages. Carried by the primary key
+-- between the campaign's bounds.
+SELECT id
   FROM campaign.messages
- WHERE id > @after AND id <= @last AND campaign_id = @campaign AND channel_id = @channel
-   AND (state = 'queued' OR state = 'sending' AND claimed_at < clock_timestamp() - make_interval(secs => @seconds))
+ WHERE id > @after AND id <= @last AND campaign_id = @campaign AND channel_id = @channel AND state = 'queued'
  ORDER BY id
  LIMIT @limit

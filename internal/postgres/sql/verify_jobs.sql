@@ -3,7 +3,7 @@
 WITH jobs AS (
   SELECT (args->>'message')::bigint AS message, (args->>'attempt')::int AS attempt
     FROM river.river_job
-   WHERE kind = 'send' AND state IN ('available', 'running', 'retryable', 'scheduled', 'pending')),
+   WHERE kind = 'send' AND state IN ('available', 'scheduled', 'retryable', 'pending')),
 queued AS (
   SELECT m.id, m.campaign_id, m.attempt
     FROM campaign.messages AS m

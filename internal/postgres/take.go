@@ -1,0 +1,147 @@
+package postgres
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/campaignd/campaignd/internal/campaign"
+	"github.com/campaignd/campaignd/internal/queue"
+)
+
+//go:embed sql/job_take.sql
+var jobTakeSQL string
+
+// claimAddSQL notes who was claimed together: the repair pass looks at each of
+// them again when a claim must be over, and nobody else needs to find them.
+const claimAddSQL = `INSERT INTO campaign.claims (messages) VALUES ($1)`
+
+// Take gives each want the next queued message of its channel, high priority
+// first, and claims it (see Claim), all in one transaction that also consumes the
+// jobs: a job and the claim it stood for change hands at one commit, so a crash
+// leaves either the job or the claim and never neither. The answers are in the
+// order of wants; what a channel does not have leaves its last wants without a
+// turn.
+//
+// A worker asks only when the limiter lets it go, so no node ever holds a job that
+// it is not about to post: a dead node keeps nothing from the others.
+func (s *Store) Take(ctx context.Context, wants []campaign.Want) ([]campaign.Taken, error) {
+	k := &taking{wants: map[campaign.ChannelID][]int{}, all: wants, turns: map[campaign.MessageID]taken{}, jobs: map[campaign.MessageID][]int64{}}
+	t := transition{people: true, taking: k}
+	for i, w := range wants {
+		if len(k.wants[w.Channel]) == 0 {
+			t.channels = append(t.channels, w.Channel)
+		}
+		k.wants[w.Channel] = append(k.wants[w.Channel], i)
+	}
+	t.decide = claiming(func(id campaign.MessageID) campaign.Turn { return k.turns[id].Turn })
+	rows, err := s.run(ctx, t)
+	if err != nil {
+		err = fmt.Errorf("take %d messages: %w", len(wants), err)
+		if len(rows) == 0 {
+			return nil, err
+		}
+	}
+	result := make([]campaign.Taken, len(wants))
+	for _, turn := range k.turns {
+		result[turn.want] = campaign.Taken{Turn: turn.Turn, Claimed: campaign.Claimed{Err: err}} // nil where there is no such message
+	}
+	for _, m := range rows {
+		result[k.turns[m.ID].want].Claimed = m.answer()
+	}
+	return result, nil
+}
+
+// taking is what a transition knows of the jobs it consumes. Once done, a repeat
+// works on the same messages, with or without their jobs: whether the first try
+// was committed is told by the claim ids.
+type taking struct {
+	all   []campaign.Want
+	wants map[campaign.ChannelID][]int // indexes into all
+	done  bool
+	turns map[campaign.MessageID]taken
+	jobs  map[campaign.MessageID][]int64
+}
+
+type taken struct {
+	campaign.Turn
+	want int
+}
+
+// take locks the next jobs of the channels. Jobs that somebody else locks are
+// passed over.
+func (s *Store) take(ctx context.Context, conn *pgxpool.Conn, b *pgx.Batch, t *transition) error {
+	k := t.taking
+	var channels []int64
+	var queues []string
+	var counts []int32
+	for _, id := range t.channels {
+		for _, high := range []bool{true, false} {
+			channels, queues, counts = append(channels, int64(id)), append(queues, queue.Name(id, high)), append(counts, int32(len(k.wants[id])))
+		}
+	}
+	given := map[campaign.ChannelID]int{}
+	b.Queue(jobTakeSQL, pgx.StrictNamedArgs{"channels": channels, "queues": queues, "counts": counts}).Query(func(rows pgx.Rows) error {
+		for rows.Next() {
+			var job int64
+			var turn campaign.Turn
+			if err := rows.Scan(&turn.Channel, &job, &turn.Message, &turn.Attempt, &turn.Campaign); err != nil {
+				return err
+			}
+			known, twice := k.turns[turn.Message]
+			switch {
+			case twice:
+				// A leftover of an earlier attempt goes with it.
+				if turn.Attempt > known.Attempt {
+					turn.Claim = known.Claim
+					k.turns[turn.Message] = taken{turn, known.want}
+				}
+			case given[turn.Channel] == len(k.wants[turn.Channel]):
+				continue // high priority filled the wants: this one stays where it is
+			default:
+				want := k.wants[turn.Channel][given[turn.Channel]]
+				given[turn.Channel]++
+				turn.Claim = k.all[want].Claim
+				k.turns[turn.Message] = taken{turn, want}
+				t.ids = append(t.ids, turn.Message)
+				t.campaigns = appendNew(t.campaigns, turn.Campaign)
+			}
+			k.jobs[turn.Message] = append(k.jobs[turn.Message], job)
+		}
+		return rows.Err()
+	})
+	if err := conn.SendBatch(ctx, b).Close(); err != nil {
+		// Nothing is known of what was read: the next try asks anew.
+		k.turns, k.jobs, t.ids, t.campaigns = map[campaign.MessageID]taken{}, map[campaign.MessageID][]int64{}, nil, nil
+		return err
+	}
+	if len(t.ids) == 0 {
+		_, err := conn.Exec(ctx, `COMMIT`)
+		return err
+	}
+	k.done = true
+	slices.Sort(t.ids)
+	return nil
+}
+
+// consume deletes the jobs of the messages that had their turn, whatever came of
+// it.
+func (k *taking) consume(b *pgx.Batch, rows []*lockedMessage, ids []campaign.MessageID) {
+	waits := map[campaign.MessageID]bool{}
+	for _, m := range rows {
+		waits[m.ID] = m.skipped
+	}
+	var jobs []int64
+	for _, id := range ids {
+		if !waits[id] {
+			jobs = append(jobs, k.jobs[id]...)
+		}
+	}
+	if len(jobs) > 0 {
+		b.Queue(`DELETE FROM river.river_job WHERE id = ANY($1::bigint[])`, jobs)
+	}
+}
