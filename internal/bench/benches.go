@@ -4,5 +4,6 @@ package bench
 func Benches() []Bench {
 	return []Bench{
 		sendBench(),
+		launchBench(),
 	}
 }

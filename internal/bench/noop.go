@@ -42,9 +42,9 @@ func (w *noopWorker) Work(context.Context, *river.Job[queue.Send]) error {
 
 // The window, slice and tick of package sender's fan-out on a channel without a limit.
 const (
-	noopWindow = 20_000
-	noopSlice  = 5_000
-	noopTick   = 200 * time.Millisecond
+	fanOutWindow = 20_000
+	fanOutSlice  = 5_000
+	fanOutTick   = 200 * time.Millisecond
 )
 
 // runNoop is the ceiling of everything that is a River job: the same fan-out, in
@@ -86,13 +86,13 @@ func runNoop(ctx context.Context, c noopConfig, say func(any) error, stderr io.W
 	started := time.Now()
 	for queued := int64(0); queued < c.Jobs; {
 		// Nobody lowers the counter of queued messages here: the window moves instead.
-		n, err := store.FanOut(ctx, c.Channel, int(done.Load())+noopWindow, noopSlice)
+		n, err := store.FanOut(ctx, c.Channel, int(done.Load())+fanOutWindow, fanOutSlice)
 		if err != nil {
 			return err
 		}
 		queued += int64(n)
-		if n < noopSlice {
-			time.Sleep(noopTick)
+		if n < fanOutSlice {
+			time.Sleep(fanOutTick)
 		}
 	}
 	for left := int64(1); left > 0; {

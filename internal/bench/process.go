@@ -79,7 +79,7 @@ func (s *Session) start(ctx context.Context, kind string, config, ready any) (*p
 	}
 	words := append(append([]string{}, s.config.Command...), kind)
 	cmd := exec.Command(words[0], words[1:]...) //nolint:gosec,noctx // this very program; it ends with its standard input
-	cmd.Stderr = s.config.Stderr
+	cmd.Stderr = &brief{w: s.config.Stderr, left: childLines}
 	p := &process{cmd: cmd, kind: kind, lines: make(chan []byte, 16)}
 	if p.stdin, err = cmd.StdinPipe(); err != nil {
 		return nil, err
@@ -109,6 +109,27 @@ func (s *Session) start(ctx context.Context, kind string, config, ready any) (*p
 		return nil, errors.Join(err, p.stop(time.Second))
 	}
 	return p, nil
+}
+
+// childLines is how much a child may complain; one that cannot work complains
+// five times a second.
+const childLines = 40
+
+// brief passes the first writes on, which are lines of a log.
+type brief struct {
+	w    io.Writer
+	left int
+}
+
+func (b *brief) Write(p []byte) (int, error) {
+	if b.left == 0 {
+		return len(p), nil
+	}
+	if b.left--; b.left == 0 {
+		_, err := fmt.Fprintf(b.w, "%s(what else it says is left out)\n", p)
+		return len(p), err
+	}
+	return b.w.Write(p)
 }
 
 // read waits for the child's next line.

@@ -36,8 +36,9 @@ func (d *database) channel(ctx context.Context, name, base string, rate float64)
 	return c, err
 }
 
-// plan freezes a list under a campaign, as "campaign plan" does.
-func (d *database) plan(ctx context.Context, name string, c campaign.Channel, listName string) (campaign.Launched, error) {
+// plan freezes a list under a campaign, as "campaign plan" does; rate is the
+// campaign's own, 0 for the channel's.
+func (d *database) plan(ctx context.Context, name string, c campaign.Channel, listName string, rate float64) (campaign.Launched, error) {
 	none := campaign.Launched{}
 	list, err := d.List(ctx, listName)
 	if err != nil {
@@ -49,7 +50,7 @@ func (d *database) plan(ctx context.Context, name string, c campaign.Channel, li
 	}
 	spec := campaign.Spec{Name: name, Channel: c.Name, Template: campaign.TemplateRef{Name: templateName, Language: "en_US"},
 		Audience: campaign.Audience{List: listName}, Parameters: map[string]campaign.ParameterSource{"body.1": {Column: "first_name"}},
-		OnUnknown: "hold", USMarketing: "skip", USTerritories: "allow"}
+		Rate: rate, OnUnknown: "hold", USMarketing: "skip", USTerritories: "allow"}
 	planner, err := audience.NewPlanner(audience.PlannerInput{Spec: spec, Channel: c, Templates: templates, List: list, Now: time.Now()})
 	if err != nil {
 		return none, err

@@ -91,10 +91,10 @@ func (s *Session) prepare(ctx context.Context, o Options) (*sendRun, error) {
 		return nil, err
 	}
 	s.progress("planning %d messages", o.Messages)
-	if err := r.db.InventContacts(ctx, "everybody", 1, o.Messages); err != nil {
+	if err := r.db.InventContacts(ctx, "everybody", 1, o.Messages, o.Messages); err != nil {
 		return nil, err
 	}
-	if r.plan, err = r.db.plan(ctx, "bench", r.channel, "everybody"); err != nil {
+	if r.plan, err = r.db.plan(ctx, "bench", r.channel, "everybody", 0); err != nil {
 		return nil, err
 	}
 	return r, r.db.Settle(ctx)
@@ -149,12 +149,17 @@ func (r *sendRun) launch(ctx context.Context) (time.Time, error) {
 	return started, err
 }
 
-// pollEvery bounds the error of an elapsed time.
-const pollEvery = 20 * time.Millisecond
+const (
+	// pollEvery bounds the error of an elapsed time.
+	pollEvery = 20 * time.Millisecond
+	// patience is how long nothing may happen: what a killed process held runs
+	// again within 90 s (design §4.10).
+	patience = 100 * time.Second
+)
 
 // wait returns when nothing of the campaign is left to do, and when that was.
 func (r *sendRun) wait(ctx context.Context) (time.Time, error) {
-	said := time.Now()
+	said, moved, before := time.Now(), time.Now(), int64(-1)
 	for {
 		left, err := r.db.Left(ctx, r.plan.ID)
 		if err != nil {
@@ -162,6 +167,12 @@ func (r *sendRun) wait(ctx context.Context) (time.Time, error) {
 		}
 		if left == 0 {
 			return time.Now(), nil
+		}
+		if left != before {
+			moved, before = time.Now(), left
+		}
+		if time.Since(moved) > patience {
+			return time.Time{}, fmt.Errorf("%d of %d messages are left, and nothing happened for %v", left, r.plan.Eligible, patience)
 		}
 		if time.Since(said) > 5*time.Second {
 			said = time.Now()
@@ -300,13 +311,13 @@ func (r *sendRun) noops(ctx context.Context) (func(context.Context) (float64, er
 		if err != nil {
 			return 0, err
 		}
-		if err := db.InventContacts(ctx, "everybody", 1, n); err != nil {
+		if err := db.InventContacts(ctx, "everybody", 1, n, n); err != nil {
 			return 0, err
 		}
 		if err := db.MakePartitions(ctx, n); err != nil {
 			return 0, err
 		}
-		plan, err := db.plan(ctx, "noop", channel, "everybody")
+		plan, err := db.plan(ctx, "noop", channel, "everybody", 0)
 		if err != nil {
 			return 0, err
 		}

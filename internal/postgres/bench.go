@@ -120,12 +120,79 @@ func (s *Store) Written(ctx context.Context) (Written, error) {
 	return w, nil
 }
 
-// InventContacts makes a list of n people who can be written to. Lists of one
-// database begin at different people when first does.
-func (s *Store) InventContacts(ctx context.Context, list string, first, n int64) error {
-	_, err := s.pool.Exec(ctx, benchContactsSQL, pgx.StrictNamedArgs{"list": list, "first": first, "last": first + n - 1})
+// InventContacts invents n people who can be written to, from the first-th that
+// could be, and makes a list of the first listed of them.
+func (s *Store) InventContacts(ctx context.Context, list string, first, n, listed int64) error {
+	_, err := s.pool.Exec(ctx, benchContactsSQL, pgx.StrictNamedArgs{"list": list, "first": first, "last": first + n - 1, "listed": listed})
 	if err != nil {
 		return fmt.Errorf("invent %d contacts: %w", n, translate(err))
+	}
+	return nil
+}
+
+// GrowPlan gives everybody who has no message of a draft one like its first, as
+// if they had been on its list: a plan of ten million in the time of one INSERT.
+// Only the text of body.1 is each person's own, from the attribute first_name.
+func (s *Store) GrowPlan(ctx context.Context, id campaign.ID) error {
+	var n int64
+	if err := s.pool.QueryRow(ctx, `SELECT count(*) FROM campaign.contacts`).Scan(&n); err != nil {
+		return fmt.Errorf("count the contacts: %w", translate(err))
+	}
+	if err := s.MakePartitions(ctx, n); err != nil {
+		return err
+	}
+	columns := planColumns()
+	values := make([]string, len(columns))
+	for i, c := range columns {
+		switch c {
+		case "contact_id":
+			values[i] = "c.id"
+		case "phone":
+			values[i] = "c.phone"
+		case "row_number":
+			values[i] = "c.id + 1"
+		case "parameters":
+			values[i] = "first.parameters || jsonb_build_object('body.1', c.attributes->'first_name')"
+		default:
+			values[i] = "first." + c
+		}
+	}
+	insert := fmt.Sprintf(`
+		INSERT INTO campaign.messages (%s)
+		SELECT %s
+		  FROM campaign.contacts AS c,
+		       (SELECT m.* FROM campaign.messages AS m JOIN campaign.campaigns AS p ON m.id = p.first_id WHERE p.id = $1) AS first
+		 WHERE NOT EXISTS (SELECT FROM campaign.messages AS m, campaign.campaigns AS p
+		                    WHERE p.id = $1 AND m.id BETWEEN p.first_id AND p.last_id AND m.campaign_id = $1 AND m.contact_id = c.id)
+		 ORDER BY c.id`, strings.Join(columns, ", "), strings.Join(values, ", "))
+	err := s.inTx(ctx, func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, insert, id)
+		if err != nil {
+			return err
+		}
+		var channel campaign.ChannelID
+		err = tx.QueryRow(ctx, `
+			UPDATE campaign.campaigns
+			   SET total = total + $2, eligible = eligible + $2, last_id = (SELECT last_value FROM campaign.message_ids)
+			 WHERE id = $1 AND state = 'draft' RETURNING channel_id`, id, tag.RowsAffected()).Scan(&channel)
+		if err != nil {
+			return err
+		}
+		b := &pgx.Batch{}
+		queueCounts(b, map[counterKey]int64{{id, channel, campaign.Pending, ""}: tag.RowsAffected()})
+		return tx.SendBatch(ctx, b).Close()
+	})
+	if err != nil {
+		return fmt.Errorf("grow the plan of campaign %d: %w", id, translate(err))
+	}
+	return nil
+}
+
+// SetCampaignRate changes how fast a campaign goes, in messages per second; 0
+// means as fast as its channel.
+func (s *Store) SetCampaignRate(ctx context.Context, id campaign.ID, rate float64) error {
+	if _, err := s.pool.Exec(ctx, `UPDATE campaign.campaigns SET rate = $2 WHERE id = $1`, id, rate); err != nil {
+		return fmt.Errorf("change the rate of campaign %d: %w", id, translate(err))
 	}
 	return nil
 }

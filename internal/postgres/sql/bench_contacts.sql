@@ -1,5 +1,6 @@
 -- Invents people for a benchmark: German mobile numbers, each with a first name.
--- What an import would store, without the file.
+-- What an import would store, without the file. The first of them are put on a
+-- list.
 WITH list AS (
   INSERT INTO campaign.lists (name, columns) VALUES (@list, '{first_name,voucher}') RETURNING id),
 people AS (
@@ -8,4 +9,4 @@ people AS (
     FROM (SELECT i, '+49151' || lpad(i::text, 8, '0') AS phone FROM generate_series(@first::bigint, @last::bigint) AS i) AS p
   RETURNING id)
 INSERT INTO campaign.list_members (list_id, contact_id, row_number)
-SELECT list.id, people.id, row_number() OVER (ORDER BY people.id) + 1 FROM list, people
+SELECT list.id, p.id, p.n + 1 FROM list, (SELECT id, row_number() OVER (ORDER BY id) AS n FROM people) AS p WHERE p.n <= @listed
