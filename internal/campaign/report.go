@@ -39,9 +39,10 @@ type Rate struct {
 
 // Waiting explains why messages are not sent yet, and until when.
 type Waiting struct {
-	Reason   string     `json:"reason"`   // one of the Wait constants, or the reason of a deferral or a hold
-	Until    *time.Time `json:"until"`    // when the first of them goes on; nil when nobody knows
-	Messages int64      `json:"messages"` // of a hold: all that wait, whatever else they wait for
+	Reason   string     `json:"reason"`          // one of the Wait constants, or the reason of a deferral or a hold
+	Until    *time.Time `json:"until"`           // when the first of them goes on; nil when nobody knows
+	Messages int64      `json:"messages"`        // of a hold: all that wait, whatever else they wait for
+	Zones    []string   `json:"zones,omitempty"` // of a window: where those who wait may be
 }
 
 // Reasons for waiting that are not a message's own.

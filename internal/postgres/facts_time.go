@@ -95,10 +95,10 @@ func (r *timeRules) learn(ctx context.Context, db querier, campaigns []campaign.
 			return err
 		}
 	}
-	if len(sets) == 0 {
+	if len(sets) == 0 && len(campaigns) == 0 {
 		return nil
 	}
-	// All of them: there are few, and the next campaign needs the others.
+	// All of them: there are few, and a campaign that is new may have brought some.
 	rows, err := db.Query(ctx, `SELECT id, country, zones FROM campaign.zone_sets`)
 	if err != nil {
 		return err

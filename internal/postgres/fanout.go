@@ -32,6 +32,9 @@ var (
 // nodes may call it; one at a time does the work for a channel.
 func (s *Store) FanOut(ctx context.Context, channel campaign.ChannelID, jobs, slice int) (int, error) {
 	total := 0
+	if err := s.postpone(ctx, channel); err != nil {
+		return 0, fmt.Errorf("fan out channel %d: %w", channel, translate(err))
+	}
 	err := s.inTx(ctx, func(tx pgx.Tx) error {
 		total = 0
 		ok, err := tryLock(ctx, tx, lockFanOut, int32(channel))

@@ -232,7 +232,16 @@ func (s *Store) status(ctx context.Context, id campaign.ID) (campaign.Status, st
 	}
 	st.State = c.state.Shown(len(st.Holds) > 0)
 	st.Key, st.Channel = c.key, c.channel
+	from := c.now
+	if c.state != campaign.Running && c.starts != nil && c.starts.After(from) {
+		from = *c.starts
+	}
+	waits, err := s.windowWaits(ctx, s.pool, id, from, pending, deferred, due)
+	if err != nil {
+		return campaign.Status{}, c, translate(err)
+	}
 	st.Explain(c.state, c.starts, pending, deferred, due, c.now)
+	waits.name(&st)
 	if c.state == campaign.Draft && !c.planned {
 		st.Waiting = append(st.Waiting, campaign.Waiting{Reason: campaign.WaitPlan})
 	}
