@@ -22,6 +22,7 @@ func launchCommand(p *program) *cli.Command {
 		&cli.GenericFlag{Name: "wait", Category: categoryWait, Value: new(waitFor),
 			Usage: "wait until nothing is left to send; `settled` also until the fate of every message is known"},
 		&cli.DurationFlag{Name: "timeout", Category: categoryWait, Usage: "wait no longer than `DURATION`, such as 2h"},
+		&cli.BoolFlag{Name: "replace", Usage: "put it in the place of the schedule, or of the draft, of the same name"},
 		jsonFlag(),
 	)
 	return &cli.Command{
@@ -33,6 +34,11 @@ func launchCommand(p *program) *cli.Command {
 The frozen audience is sent, whatever became of the list since; who joined or left
 it is told. Launching twice does no harm: the same plan, or the same name and key,
 is the same campaign.`,
+			`A file with schedule.cron makes a schedule instead: a daemon plans and starts a
+campaign of its own at each of its moments. See "campaignctl schedule".`,
+			`{date}, {week}, {month} and {year} in the file's name, key, constants and times
+stand for today, on the clock of schedule.timezone or else of this machine;
+{date+1d} and {week-1w} reckon. For cron: key: "{date}".`,
 			`On a terminal it asks for the number of eligible recipients to be typed. Without
 one, as in cron, --yes is needed, and --expect-recipients guards against a list
 that is not what it should be.`,
@@ -104,8 +110,12 @@ func (p *program) campaignLaunch(c *cli.Context) error {
 	}
 	var spec campaign.Spec
 	if hasSpec(c) {
-		if spec, err = p.spec(c); err != nil {
+		var file document
+		if spec, file, err = p.document(c); err != nil {
 			return err
+		}
+		if spec.Schedule.Cron != "" {
+			return p.launchSchedule(c, spec, file, expect)
 		}
 	}
 	s, closeStore, err := p.store(c.Context)
@@ -172,7 +182,7 @@ func (p *program) toLaunch(c *cli.Context, s *postgres.Store, spec campaign.Spec
 	if !hasSpec(c) {
 		return findLaunch(c.Context, s, c.Args().First())
 	}
-	plan, err := p.plan(c.Context, s, spec, false)
+	plan, err := p.plan(c.Context, s, spec, c.Bool("replace"))
 	if err != nil {
 		return campaign.Launched{}, err
 	}

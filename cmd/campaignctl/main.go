@@ -72,6 +72,7 @@ func newApp(p *program) *cli.App {
 			contactCommand(p),
 			listCommand(p),
 			campaignCommand(p),
+			scheduleCommand(p),
 			messageCommand(p),
 			sendCommand(p),
 			webhookCommand(p),
@@ -104,6 +105,6 @@ func prepare(commands []*cli.Command) {
 // later are commands of coming versions. They are refused by name, so that a
 // script learns why, and are not listed.
 var later = [...]string{
-	"schedule", "audit", "suppress", "doctor",
+	"audit", "suppress", "doctor",
 	"contact forget",
 }

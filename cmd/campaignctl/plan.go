@@ -82,6 +82,10 @@ func (p *program) campaignPlan(c *cli.Context) error {
 
 // plan freezes a campaign, or finds it frozen already.
 func (p *program) plan(ctx context.Context, s *postgres.Store, spec campaign.Spec, replace bool) (campaign.Plan, error) {
+	if spec.Schedule.Cron != "" {
+		return campaign.Plan{}, usage("campaignctl campaign launch makes a schedule of it; leave schedule.cron out to look at one campaign",
+			"a file with schedule.cron is planned at each of its moments")
+	}
 	id, exists, err := s.FindPlan(ctx, spec.Name, spec.Key)
 	if err != nil {
 		return campaign.Plan{}, err

@@ -32,6 +32,9 @@ func specFlags() []cli.Flag {
 		&cli.StringFlag{Name: "rate", Category: categorySimple, Usage: "at most `RATE`, such as 50/s or 3000/h (default: the channel's)"},
 		&cli.StringFlag{Name: "at", Category: categorySimple, Usage: "not before `TIME`, such as 2026-04-01T09:00:00+02:00"},
 		&cli.StringFlag{Name: "not-after", Category: categorySimple, Usage: "nothing is sent after `TIME`"},
+		&cli.StringFlag{Name: "cron", Category: categorySimple, Usage: "again and again, when `CRON` says: \"0 9 * * 1\" is Mondays at nine"},
+		&cli.StringFlag{Name: "end", Category: categorySimple, Usage: "with --cron: not after `TIME`"},
+		&cli.StringFlag{Name: "late", Category: categorySimple, Usage: "start at most `DURATION` late (default: 1h)"},
 		&cli.StringFlag{Name: "on-unknown", Category: categorySimple, Usage: "when an answer is lost: `hold|resend|fail` (default: hold)"},
 		&cli.StringFlag{Name: "us-marketing", Category: categorySimple, Usage: "marketing to US numbers: `skip|attempt` (default: skip)"},
 		&cli.StringFlag{Name: "us-territories", Category: categorySimple, Usage: "marketing to US territories: `allow|skip` (default: allow)"},
@@ -46,19 +49,33 @@ func parameterFlag(usage string) cli.Flag {
 var specKeys = []struct{ flag, key string }{
 	{"name", "name"}, {"key", "key"}, {"channel", "channel"}, {"rate", "rate"},
 	{"template", "template.name"}, {"at", "schedule.at"}, {"not-after", "schedule.not_after"},
+	{"cron", "schedule.cron"}, {"end", "schedule.end"}, {"late", "schedule.late"},
 	{"on-unknown", "on_unknown"}, {"us-marketing", "us_marketing"}, {"us-territories", "us_territories"},
 }
 
 // spec reads the campaign that -f and the flags describe.
 func (p *program) spec(c *cli.Context) (campaign.Spec, error) {
+	spec, _, err := p.document(c)
+	return spec, err
+}
+
+// document is a campaign file with what the flags change of it, and the folder
+// that its paths are relative to.
+type document struct {
+	data []byte
+	dir  string
+}
+
+func (p *program) document(c *cli.Context) (campaign.Spec, document, error) {
+	none := document{}
 	if !hasSpec(c) {
-		return campaign.Spec{}, usage("give -f FILE, or --name, --channel, --template, --language and --list", "there is no campaign")
+		return campaign.Spec{}, none, usage("give -f FILE, or --name, --channel, --template, --language and --list", "there is no campaign")
 	}
 	data, dir := []byte(nil), "."
 	if name := c.String("f"); name != "" {
 		var err error
 		if data, err = p.read(name); err != nil {
-			return campaign.Spec{}, err
+			return campaign.Spec{}, none, err
 		}
 		if name != "-" {
 			dir = filepath.Dir(name)
@@ -67,29 +84,29 @@ func (p *program) spec(c *cli.Context) (campaign.Spec, error) {
 	if !hasSpecFlags(c) {
 		spec, err := audience.ParseSpec(data, dir)
 		if err != nil {
-			return campaign.Spec{}, fmt.Errorf("%s: %w", label(c.String("f")), err)
+			return campaign.Spec{}, none, fmt.Errorf("%s: %w", label(c.String("f")), err)
 		}
-		return spec, nil
+		return spec, document{data, dir}, nil
 	}
-	document := map[string]any{}
+	changed := map[string]any{}
 	if data != nil {
 		// What the file itself gets wrong is told with its line.
 		if _, err := audience.ParseSpec(data, dir); err != nil && !strings.HasSuffix(err.Error(), " is missing") {
-			return campaign.Spec{}, fmt.Errorf("%s: %w", label(c.String("f")), err)
+			return campaign.Spec{}, none, fmt.Errorf("%s: %w", label(c.String("f")), err)
 		}
-		if err := yaml.Unmarshal(data, &document); err != nil || document == nil {
-			return campaign.Spec{}, usage("", "%s is not a campaign file", label(c.String("f")))
+		if err := yaml.Unmarshal(data, &changed); err != nil || changed == nil {
+			return campaign.Spec{}, none, usage("", "%s is not a campaign file", label(c.String("f")))
 		}
 	}
-	if err := applySpecFlags(c, document); err != nil {
-		return campaign.Spec{}, err
+	if err := applySpecFlags(c, changed); err != nil {
+		return campaign.Spec{}, none, err
 	}
-	merged, err := yaml.Marshal(document)
+	merged, err := yaml.Marshal(changed)
 	if err != nil {
-		return campaign.Spec{}, fmt.Errorf("put the flags into the campaign: %w", err)
+		return campaign.Spec{}, none, fmt.Errorf("put the flags into the campaign: %w", err)
 	}
 	spec, err := audience.ParseSpec(merged, dir)
-	return spec, withoutLine(err)
+	return spec, document{merged, dir}, withoutLine(err)
 }
 
 // hasSpec reports whether the command line describes a campaign at all.

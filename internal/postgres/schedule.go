@@ -128,23 +128,17 @@ func (s *Store) PauseSchedule(ctx context.Context, name, reason string) (campaig
 	return s.changeSchedule(ctx, name, `UPDATE campaign.schedules SET paused_at = COALESCE(paused_at, clock_timestamp()), pause_reason = $2, updated_at = clock_timestamp() WHERE name = $1`, plainText(reason))
 }
 
-// ResumeSchedule goes on with the moments to come; those that passed meanwhile
-// are skipped, also when no daemon has noted that yet.
-func (s *Store) ResumeSchedule(ctx context.Context, name string, next *time.Time, skipped []campaign.Occurrence) (campaign.Timetable, error) {
-	t, err := s.Schedule(ctx, name)
-	if err != nil {
-		return t, err
-	}
-	if t.PausedAt == nil {
-		return t, nil
-	}
-	err = s.inTx(ctx, func(tx pgx.Tx) error {
+// ResumeSchedule goes on with the moments from next on, and notes those that were
+// skipped before. A timetable that changed since it was read is returned as it is
+// now, perhaps still paused.
+func (s *Store) ResumeSchedule(ctx context.Context, t campaign.Timetable, next *time.Time, skipped []campaign.Occurrence) (campaign.Timetable, error) {
+	err := s.inTx(ctx, func(tx pgx.Tx) error {
 		ok, err := stillDue(ctx, tx, t)
 		if err != nil {
 			return err
 		}
 		if !ok {
-			return campaign.ErrConflict.With(fmt.Sprintf("schedule %q changed at the same time", name), "try again")
+			return nil // decided anew by the caller
 		}
 		if err := noteOccurrences(ctx, tx, t.ID, skipped); err != nil {
 			return err
@@ -153,9 +147,9 @@ func (s *Store) ResumeSchedule(ctx context.Context, name string, next *time.Time
 		return err
 	})
 	if err != nil {
-		return campaign.Timetable{}, fmt.Errorf("resume schedule %q: %w", name, translate(err))
+		return campaign.Timetable{}, fmt.Errorf("resume schedule %q: %w", t.Name, translate(err))
 	}
-	return s.Schedule(ctx, name)
+	return s.Schedule(ctx, t.Name)
 }
 
 // DeleteSchedule forgets a timetable and its occurrences. The campaigns that it
