@@ -92,12 +92,12 @@ func New() *Metrics {
 		"Claimed turns by what is known after the POST: accepted, held, failed, in_doubt (a POST was or may have been made and was not understood), unreachable or abandoned (nothing was written). class says what becomes of a failed one and is empty otherwise.",
 		"channel", "answer", "class")
 	m.stages = histogram("send_stage_seconds",
-		"Time of a turn's stages: limiter (in line, late turns included), claim and outcome (until committed, the wait for the batch included), pace (from claim to POST), post (until the answer).",
+		"Time of a turn's stages: limiter (until it lets the turn go; an idle channel has one a second), claim and outcome (until committed, the wait for the batch included), pace (from claim to POST), post (until the answer).",
 		stageBuckets, "channel", "stage")
 	m.fannedOut = counter("fan_out_messages_total", "Messages that this node gave a job.", "channel")
 
 	m.batchElements = histogram("batch_elements",
-		"Elements of a batched transaction: claim, record (outcomes), release (turns given back), store_webhooks and apply_webhooks (deliveries), fan_out (messages).",
+		"Elements of a batched transaction: claim, record (outcomes), store_webhooks and apply_webhooks (deliveries), fan_out (messages).",
 		elementBuckets, "operation")
 	m.batchSeconds = histogram("batch_seconds", "Time of a batched transaction, its repetitions included.", stageBuckets, "operation")
 	m.batchErrors = counter("batch_errors_total", "Batched transactions that failed for good.", "operation")

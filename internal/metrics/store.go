@@ -16,7 +16,7 @@ type Store struct {
 	*postgres.Store
 	metrics *Metrics
 
-	claim, record, release, save, apply, fanOut operation
+	claim, record, save, apply, fanOut operation
 }
 
 // operation is a batched transaction's own counters, found once.
@@ -30,7 +30,7 @@ func (m *Metrics) Store(s *postgres.Store) *Store {
 	op := func(name string) operation {
 		return operation{m.batchElements.WithLabelValues(name), m.batchSeconds.WithLabelValues(name), m.batchErrors.WithLabelValues(name)}
 	}
-	return &Store{Store: s, metrics: m, claim: op("claim"), record: op("record"), release: op("release"),
+	return &Store{Store: s, metrics: m, claim: op("claim"), record: op("record"),
 		save: op("store_webhooks"), apply: op("apply_webhooks"), fanOut: op("fan_out")}
 }
 
@@ -64,12 +64,20 @@ func (s *Store) FanOut(ctx context.Context, channel campaign.ChannelID, jobs, sl
 	return n, err
 }
 
-// Claim measures the batch.
-func (s *Store) Claim(ctx context.Context, turns []campaign.Turn) ([]campaign.Claimed, error) {
+// Take measures the batch, of the messages that it found.
+func (s *Store) Take(ctx context.Context, wants []campaign.Want) ([]campaign.Taken, error) {
 	begun := time.Now()
-	claimed, err := s.Store.Claim(ctx, turns)
-	s.claim.done(begun, len(turns), err)
-	return claimed, err
+	taken, err := s.Store.Take(ctx, wants)
+	found := 0
+	for _, t := range taken {
+		if t.Message != 0 {
+			found++
+		}
+	}
+	if found > 0 || err != nil { // an idle channel is asked once a second
+		s.claim.done(begun, found, err)
+	}
+	return taken, err
 }
 
 // Record measures the batch.
@@ -77,14 +85,6 @@ func (s *Store) Record(ctx context.Context, outcomes []campaign.Outcome) error {
 	begun := time.Now()
 	err := s.Store.Record(ctx, outcomes)
 	s.record.done(begun, len(outcomes), err)
-	return err
-}
-
-// Release measures the batch.
-func (s *Store) Release(ctx context.Context, turns []campaign.Turn) error {
-	begun := time.Now()
-	err := s.Store.Release(ctx, turns)
-	s.release.done(begun, len(turns), err)
 	return err
 }
 
