@@ -49,6 +49,7 @@ measured in the same run. A goal that was not met is no error: the table says so
 			&cli.Float64Flag{Name: "rate", Usage: "limit the channel to `N` messages a second (default: no limit)"},
 			&cli.IntFlag{Name: "nodes", DefaultText: "1", Usage: "send from `N` processes"},
 			&cli.StringSliceFlag{Name: "sizes", Usage: "plans of `N` messages, as in 10k,1M", DefaultText: "the bench's"},
+			&cli.IntFlag{Name: "batch", DefaultText: "50", Usage: "let the provider report `N` statuses a request"},
 			&cli.StringFlag{Name: "profile", Usage: "write CPU profiles of the daemons into `FOLDER`"},
 			&cli.StringSliceFlag{Name: "setting", Usage: "start the temporary PostgreSQL server with `NAME=VALUE`; may be repeated"},
 			&cli.BoolFlag{Name: "quick", Usage: "a form of a few seconds that shows that everything works; its figures mean nothing"},
@@ -142,8 +143,8 @@ func (p *program) benchConfig(c *cli.Context) (bench.Config, error) {
 // mistake.
 func benchOptions(c *cli.Context, benches []bench.Bench) (bench.Options, error) {
 	o := bench.Options{Messages: c.Int64("messages"), Workers: c.Int("workers"), Null: c.Bool("null"), Latency: c.Duration("latency"),
-		Rate: c.Float64("rate"), Nodes: c.Int("nodes"), Profile: c.String("profile")}
-	for _, name := range []string{"messages", "workers", "null", "latency", "rate", "nodes", "sizes", "profile"} {
+		Rate: c.Float64("rate"), Nodes: c.Int("nodes"), Batch: c.Int("batch"), Profile: c.String("profile")}
+	for _, name := range []string{"messages", "workers", "null", "latency", "rate", "nodes", "sizes", "batch", "profile"} {
 		if !c.IsSet(name) {
 			continue
 		}

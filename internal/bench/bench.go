@@ -30,6 +30,7 @@ type Options struct {
 	Nodes    int           // processes that send
 	Profile  string        // a folder for CPU profiles of the nodes
 	Sizes    []int64       // of plans
+	Batch    int           // statuses in a request of the provider
 }
 
 // line is the command that runs a bench with these options.
@@ -46,6 +47,7 @@ func (o Options) line(name string) string {
 	add(o.Latency > 0, "--latency", o.Latency)
 	add(o.Rate > 0, "--rate", o.Rate)
 	add(o.Nodes > 0, "--nodes", o.Nodes)
+	add(o.Batch > 0, "--batch", o.Batch)
 	for _, n := range o.Sizes {
 		add(true, "--sizes", n)
 	}

@@ -4,6 +4,10 @@ package bench
 func Benches() []Bench {
 	return []Bench{
 		sendBench(),
+		importBench(),
+		planBench(),
 		launchBench(),
+		webhookBench(),
+		statusBench(),
 	}
 }
