@@ -94,6 +94,7 @@ Asks first; without a terminal --yes is needed.`,
 				Flags:  []cli.Flag{yesFlag(), jsonFlag()},
 				Action: p.campaignCancel,
 			},
+			capCommand(p),
 			resolveCommand(p),
 			retryCommand(p),
 			{

@@ -41,7 +41,9 @@ when the first and the last leave at the channel's rate. Nothing is sent.`,
     header: {image: {link: https://cdn.example/banner.jpg}}  # or {file: ./banner.jpg}
     body.1: {column: first_name, default: there}
     body.2: SPRING20
-  schedule: {at: 2026-04-01T09:00:00+02:00, not_after: 2026-04-03T20:00:00+02:00}
+  schedule: {at: 2026-04-01T09:00:00+02:00, not_after: 2026-04-03T20:00:00+02:00,
+             window: "09:00-20:00", days: mon-fri, timezone: recipient}  # or window: preset
+  frequency_cap: {messages: 2, per: 7d, then: skip}  # of marketing, per person; or defer
   rate: 50/s
   on_unknown: hold                  # or resend, fail
   us_marketing: skip                # or attempt
@@ -121,6 +123,13 @@ func foundPlan(ctx context.Context, s *postgres.Store, spec campaign.Spec) (camp
 		// Only for the times and what there is to warn about; where the list or the
 		// template has gone, launching says so.
 		if again, err := plannerAgain(ctx, s, spec); err == nil {
+			if spec.Schedule.HasWindow() {
+				zones, err := s.PlannedZones(ctx, launched.ID)
+				if err != nil {
+					return campaign.Plan{}, err
+				}
+				again.Recount(zones)
+			}
 			plan = again.Plan(launched)
 		}
 	}

@@ -32,6 +32,10 @@ func specFlags() []cli.Flag {
 		&cli.StringFlag{Name: "rate", Category: categorySimple, Usage: "at most `RATE`, such as 50/s or 3000/h (default: the channel's)"},
 		&cli.StringFlag{Name: "at", Category: categorySimple, Usage: "not before `TIME`, such as 2026-04-01T09:00:00+02:00"},
 		&cli.StringFlag{Name: "not-after", Category: categorySimple, Usage: "nothing is sent after `TIME`"},
+		&cli.StringFlag{Name: "window", Category: categorySimple, Usage: "only at these `HOURS` of each recipient's clock: 09:00-20:00, or preset for their country's"},
+		&cli.StringFlag{Name: "days", Category: categorySimple, Usage: "only on these `DAYS`, such as mon-fri or mon,wed"},
+		&cli.StringFlag{Name: "timezone", Category: categorySimple, Usage: "whose clock counts: `ZONE` is recipient or a name such as Europe/Berlin"},
+		&cli.StringFlag{Name: "frequency-cap", Category: categorySimple, Usage: "skip who got so much marketing: `MESSAGES/TIME`, such as 2/7d"},
 		&cli.StringFlag{Name: "cron", Category: categorySimple, Usage: "again and again, when `CRON` says: \"0 9 * * 1\" is Mondays at nine"},
 		&cli.StringFlag{Name: "end", Category: categorySimple, Usage: "with --cron: not after `TIME`"},
 		&cli.StringFlag{Name: "late", Category: categorySimple, Usage: "start at most `DURATION` late (default: 1h)"},
@@ -49,6 +53,7 @@ func parameterFlag(usage string) cli.Flag {
 var specKeys = []struct{ flag, key string }{
 	{"name", "name"}, {"key", "key"}, {"channel", "channel"}, {"rate", "rate"},
 	{"template", "template.name"}, {"at", "schedule.at"}, {"not-after", "schedule.not_after"},
+	{"window", "schedule.window"}, {"days", "schedule.days"}, {"timezone", "schedule.timezone"}, {"frequency-cap", "frequency_cap"},
 	{"cron", "schedule.cron"}, {"end", "schedule.end"}, {"late", "schedule.late"},
 	{"on-unknown", "on_unknown"}, {"us-marketing", "us_marketing"}, {"us-territories", "us_territories"},
 }

@@ -255,7 +255,9 @@ func printWaiting(w io.Writer, s campaign.Status) error {
 	fmt.Fprintln(w, "\nwaiting:")
 	t := newTable(w)
 	held := s.Counts[campaign.Pending] + s.Counts[campaign.Queued] + s.Counts[campaign.Deferred]
-	for _, x := range s.Waiting {
+	waiting, more, others := shortWindows(s.Waiting)
+	held -= others
+	for _, x := range waiting {
 		if slices.ContainsFunc(s.Holds, func(h campaign.Hold) bool { return h.Reason == x.Reason }) {
 			continue // every hold stands for all that wait: they are counted once, below
 		}
@@ -264,7 +266,14 @@ func printWaiting(w io.Writer, s campaign.Status) error {
 		if x.Until != nil {
 			until = "until " + when(x.Until)
 		}
-		row(t, "  "+right(count(x.Messages), 11), waitText(x.Reason), until)
+		what := waitText(x.Reason)
+		if x.Reason == campaign.ReasonWindow {
+			what = windowText(x)
+		}
+		row(t, "  "+right(count(x.Messages), 11), what, until)
+	}
+	if more > 0 {
+		row(t, "  "+right(count(others), 11), fmt.Sprintf("for their hour in %d other places; --json names them all", more))
 	}
 	if len(s.Holds) > 0 && held > 0 {
 		row(t, "  "+right(count(held), 11), "for what holds them, above")
@@ -294,6 +303,8 @@ func waitText(reason string) string {
 		return "to be sent again, the last turn was given back"
 	case campaign.ReasonRest:
 		return "because the person got enough marketing for now"
+	case campaign.ReasonFrequencyCap:
+		return "until the frequency cap leaves room for them"
 	}
 	return reason // the reason of a hold, written for people
 }

@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	_ "time/tzdata" // a machine without a zone database sends at the same hours
 )
 
 // ZoneSetID names a ZoneSet in the database. Zero is no set: the message may be
