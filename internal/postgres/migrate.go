@@ -77,10 +77,15 @@ func Migrate(ctx context.Context, pool *pgxpool.Pool, dryRun bool) ([]Migration,
 	if dryRun {
 		return pending(ctx, conn.Conn())
 	}
-	if _, err := conn.Exec(ctx, `SELECT pg_advisory_lock($1)`, int64(migrateLock)); err != nil {
+	// The lock is a transaction's and not a session's: that goes through a pooler.
+	lock, err := pool.Begin(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("connect to migrate: %w", err)
+	}
+	defer lock.Rollback(context.WithoutCancel(ctx)) //nolint:errcheck // it only unlocks
+	if _, err := lock.Exec(ctx, `SELECT pg_advisory_xact_lock($1) FROM set_config('idle_in_transaction_session_timeout', '0', true)`, int64(migrateLock)); err != nil {
 		return nil, fmt.Errorf("wait for another migration: %w", err)
 	}
-	defer conn.Exec(context.WithoutCancel(ctx), `SELECT pg_advisory_unlock($1)`, int64(migrateLock)) //nolint:errcheck // the session's end unlocks too
 
 	if _, err := conn.Exec(ctx, `
 		CREATE SCHEMA IF NOT EXISTS `+queue.Schema+`;

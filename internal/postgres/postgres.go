@@ -37,14 +37,9 @@ type Options struct {
 	Guard    *Guard // looks at every new connection; nil for programs that do not claim
 }
 
-// sessionSettings of every connection. A plan that is kept for all parameters is
-// made when the tables are empty and outlives the first million rows: the first
-// messages of a campaign then left after minutes. Compiling statements costs more
-// than it saves here: 200 ms of 320 for a chunk of an import.
-const sessionSettings = `SET plan_cache_mode = force_custom_plan; SET jit = off`
-
 // Connect opens a pool and checks that the database answers. It returns
-// ErrNoDatabase with the remedy when it does not.
+// ErrNoDatabase with the remedy when it does not, and ErrInvalid when a program
+// that claims would share its sessions with others.
 func Connect(ctx context.Context, url string, o Options) (*pgxpool.Pool, error) {
 	config, err := pgxpool.ParseConfig(url)
 	if err != nil {
@@ -59,8 +54,13 @@ func Connect(ctx context.Context, url string, o Options) (*pgxpool.Pool, error) 
 	if config.ConnConfig.ConnectTimeout == 0 {
 		config.ConnConfig.ConnectTimeout = 5 * time.Second
 	}
+	if o.Guard != nil {
+		if err := refusePooler(ctx, config.ConnConfig); err != nil {
+			return nil, err
+		}
+	}
 	config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
-		if _, err := conn.Exec(ctx, sessionSettings); err != nil || o.Guard == nil {
+		if _, err := conn.Exec(ctx, sessionSettings(conn), pgx.QueryExecModeSimpleProtocol); err != nil || o.Guard == nil {
 			return err
 		}
 		return o.Guard.look(ctx, conn)

@@ -80,7 +80,7 @@ type Sender struct {
 	constants map[campaign.ID]cached[campaign.Parameters]
 	posts     map[campaign.ID]int64 // since Posts was asked last
 
-	slowed chan *channel // to tell the other nodes at once
+	renewNow chan *channel // whose share cannot wait for the next renewal
 }
 
 // channel is one sending number on this node.
@@ -125,7 +125,7 @@ func New(ctx context.Context, c Config) *Sender {
 		templates: map[campaign.TemplateID]cached[campaign.Template]{},
 		constants: map[campaign.ID]cached[campaign.Parameters]{},
 		posts:     map[campaign.ID]int64{},
-		slowed:    make(chan *channel, 16),
+		renewNow:  make(chan *channel, 16),
 	}
 	s.takes = batch.New(ctx, flights, batchSize, c.Store.Take)
 	s.outcomes = batch.New(ctx, flights, batchSize, func(ctx context.Context, o []campaign.Outcome) ([]struct{}, error) {
@@ -181,7 +181,8 @@ func (s *Sender) Wake(id campaign.ChannelID) {
 }
 
 // Drain waits after Run for the turns under way, for as long as ctx allows. Those
-// that were claimed and not posted yet are given back at once.
+// that were claimed and not posted yet are given back at once, and so are this
+// node's shares.
 func (s *Sender) Drain(ctx context.Context) error {
 	s.mu.RLock()
 	for _, ch := range s.channels {
@@ -190,6 +191,7 @@ func (s *Sender) Drain(ctx context.Context) error {
 		}
 	}
 	s.mu.RUnlock()
+	s.dropShares() // nothing is posted any more: the others need not wait for what is on the wire
 	done := make(chan struct{})
 	go func() {
 		s.turns.Wait()
@@ -203,14 +205,8 @@ func (s *Sender) Drain(ctx context.Context) error {
 	}
 }
 
-// Close ends the batches and connections after the last worker is gone, and gives
-// this node's shares to the others.
+// Close ends the batches and connections after the last worker is gone.
 func (s *Sender) Close() {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	if err := s.Store.DropShares(ctx, s.Node); err != nil {
-		s.Logger.Warn("the shares were not given back; the others have them when the leases end", "error", err)
-	}
 	s.takes.Close()
 	s.outcomes.Close()
 	s.mu.Lock()

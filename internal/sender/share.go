@@ -12,8 +12,13 @@ import (
 )
 
 // renewEvery is how often a share is renewed: a dead node's is free again within
-// campaign.ShareLease, and one lost reply costs nothing.
-const renewEvery = 2 * time.Second
+// campaign.ShareLease, and one lost reply costs nothing. A node that has nothing
+// yet asks again sooner: whoever begins has its part as soon as the others have
+// made room with their next renewal.
+const (
+	renewEvery = 2 * time.Second
+	askAgain   = renewEvery / 8
+)
 
 // lease is this node's share of a channel's rate.
 type lease struct {
@@ -74,7 +79,7 @@ func (s *Sender) renewShares(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case ch := <-s.slowed:
+		case ch := <-s.renewNow:
 			now = []*channel{ch}
 		case <-tick.C:
 			now = s.sending()
@@ -92,12 +97,26 @@ func (s *Sender) renewShares(ctx context.Context) {
 // is news, otherwise with the next renewal.
 func (s *Sender) slowDown(ch *channel, begun time.Time) {
 	ch.share.refused.note(begun)
-	if !ch.throttle.SlowDown(begun) {
-		return
+	if ch.throttle.SlowDown(begun) {
+		s.hurry(ch)
 	}
+}
+
+// hurry has a share renewed at once. Where too many ask for that, the renewal
+// that is due anyway does it.
+func (s *Sender) hurry(ch *channel) {
 	select {
-	case s.slowed <- ch:
-	default: // the renewal that is due anyway tells them
+	case s.renewNow <- ch:
+	default:
+	}
+}
+
+// dropShares gives the shares back.
+func (s *Sender) dropShares() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if err := s.Store.DropShares(ctx, s.Node); err != nil {
+		s.Logger.Warn("the shares were not given back; the others have them when the leases end", "error", err)
 	}
 }
 
@@ -110,7 +129,8 @@ func (s *Sender) renew(ctx context.Context, ch *channel) {
 	defer cancel()
 	asked := s.Now()
 	refused := ch.share.refused.newest()
-	given, err := s.Store.RenewShare(ctx, ch.ID, s.Node, s.demand(ch, asked, refused))
+	demand := s.demand(ch, asked, refused)
+	given, err := s.Store.RenewShare(ctx, ch.ID, s.Node, demand)
 	if err != nil {
 		if ctx.Err() == nil {
 			s.Logger.Warn("cannot renew the share of a channel's rate", "channel_id", ch.ID, "error", err)
@@ -118,6 +138,20 @@ func (s *Sender) renew(ctx context.Context, ch *channel) {
 		return
 	}
 	ch.share.refused.told(refused)
+	s.use(ch, given, asked)
+	switch {
+	case given.Rate == 0:
+		time.AfterFunc(askAgain, func() { s.hurry(ch) })
+	case given.Rate < demand.Using:
+		s.hurry(ch) // says that this node goes slower now, so that the others may go faster
+	}
+	if given.Cut {
+		s.Logger.Warn("the provider asks us to slow down", "channel_id", ch.ID, "rate", given.Allowed, "share", given.Rate)
+	}
+}
+
+// use takes over a share that was asked for at a moment.
+func (s *Sender) use(ch *channel, given campaign.Share, asked time.Time) {
 	share := throttle.Share{Rate: given.Rate, Asked: asked, Until: asked.Add(campaign.ShareLease)}
 	if math.IsInf(given.Rate, 1) {
 		// Without a limit nothing is divided, so nothing has to end.
@@ -128,9 +162,6 @@ func (s *Sender) renew(ctx context.Context, ch *channel) {
 	}
 	ch.throttle.SetShare(share)
 	ch.share.seen.Store(&share)
-	if given.Cut {
-		s.Logger.Warn("the provider asks us to slow down", "channel_id", ch.ID, "rate", given.Allowed, "share", given.Rate)
-	}
 }
 
 // Nodes that use their share get equal parts, however long their lines are: any
