@@ -32,6 +32,10 @@ demo: build ## a whole campaign on this machine, with a simulated provider
 compose-demo: ## the same through docker-compose.yml
 	scripts/compose-demo
 
+bench: build ## every benchmark beside its ceilings, as docs/benchmarks.md has them (QUICK=1: a minute; BENCH="send --null": one)
+	@scripts/need-postgres demo
+	bin/campaignctl bench $(if $(QUICK),--quick) $(BENCH)
+
 lint: ## gofmt and golangci-lint (make lint-tools installs it)
 	@test -z "$$(gofmt -l . | tee /dev/stderr)"
 	golangci-lint run
@@ -42,4 +46,4 @@ lint-tools: ## golangci-lint, built from source into GOBIN
 clean: ## what the other targets have made
 	rm -rf bin
 
-.PHONY: help build test torture demo compose-demo lint lint-tools clean
+.PHONY: help build test torture demo bench compose-demo lint lint-tools clean

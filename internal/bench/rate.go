@@ -146,12 +146,15 @@ func (s *Session) sendKilled(ctx context.Context, line string, o Options) (*Resu
 	return result, nil
 }
 
-// backAfter is how long after a kill the limit was used again: from then on at
-// goalRate of it, second by second.
+// backWindow evens out what single seconds show.
+const backWindow = 3 * time.Second
+
+// backAfter is how long after a kill the limit was used again: from then on there
+// are goalRate of it in any backWindow.
 func backAfter(p posts, killed, until time.Time, rate float64) time.Duration {
 	back := until
-	for at := until.Add(-time.Second); !at.Before(killed); at = at.Add(-100 * time.Millisecond) {
-		if float64(len(p.between(at, at.Add(time.Second)))) < goalRate*rate-1 {
+	for at := until.Add(-backWindow); !at.Before(killed); at = at.Add(-100 * time.Millisecond) {
+		if float64(len(p.between(at, at.Add(backWindow)))) < goalRate*rate*backWindow.Seconds() {
 			break
 		}
 		back = at
