@@ -7,7 +7,6 @@ import (
 	"io"
 	"iter"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -60,12 +59,13 @@ others are kept.`,
 				Action: p.contactImport,
 			},
 			{
-				Name:        "show",
-				Usage:       "show what is known of a person",
-				ArgsUsage:   "NUMBER",
-				Description: text(`Shows a contact by phone number, any form of it.`, examples(`contact show +491701234567`, `contact show 0170/1234567 --country DE --json`)),
-				Flags:       []cli.Flag{countryFlag(), jsonFlag()},
-				Action:      p.contactShow,
+				Name:      "show",
+				Usage:     "show what is known of a person",
+				ArgsUsage: "NUMBER",
+				Description: text(`Shows everything known of a person, by any form of the number: consent, lists,
+service windows, the newest messages, and why a campaign would skip them now.`, examples(`contact show +491701234567`, `contact show 0170/1234567 --country DE --json`)),
+				Flags:  []cli.Flag{countryFlag(), jsonFlag()},
+				Action: p.contactShow,
 			},
 			{
 				Name:      "opt-in",
@@ -96,6 +96,7 @@ numbers from standard input, one a line.`,
 				},
 				Action: func(c *cli.Context) error { return p.consent(c, false) },
 			},
+			contactForgetCommand(p),
 		},
 	}
 }
@@ -304,51 +305,6 @@ func nextContact(reader *audience.Reader, mapper *audience.Mapper) (campaign.Con
 	return who.Row(), nil
 }
 
-// contactView is a contact as --json prints it.
-type contactView struct {
-	ID          campaign.ContactID `json:"id"`
-	Phone       string             `json:"phone"`
-	Country     string             `json:"country"`
-	NANP        string             `json:"nanp"`
-	Language    string             `json:"language"`
-	TimeZone    string             `json:"time_zone"`
-	Attributes  map[string]string  `json:"attributes"`
-	OptIn       *bool              `json:"opt_in"`
-	OptInSource string             `json:"opt_in_source"`
-	OptInAt     *time.Time         `json:"opt_in_at"`
-	OptedOutAt  *time.Time         `json:"opted_out_at"`
-	OptedOutBy  string             `json:"opted_out_by"`
-	RestUntil   *time.Time         `json:"rest_until"`
-	CreatedAt   time.Time          `json:"created_at"`
-	UpdatedAt   time.Time          `json:"updated_at"`
-}
-
-func (p *program) contactShow(c *cli.Context) error {
-	number, err := parseNumber(c, c.Args().First())
-	if err != nil {
-		return err
-	}
-	s, closeStore, err := p.store(c.Context)
-	if err != nil {
-		return err
-	}
-	defer closeStore()
-	who, err := s.Contact(c.Context, number.E164, phone.MatchKey(number.E164))
-	if err != nil {
-		return err
-	}
-	view := contactView{
-		ID: who.ID, Phone: who.Phone, Country: who.Country, NANP: who.NANP, Language: who.Language, TimeZone: who.TimeZone,
-		Attributes: who.Attributes, OptIn: who.OptIn, OptInSource: who.OptInSource, OptInAt: utc(who.OptInAt),
-		OptedOutAt: utc(who.OptedOutAt), OptedOutBy: who.OptedOutBy, RestUntil: utc(who.RestUntil),
-		CreatedAt: who.CreatedAt.UTC(), UpdatedAt: who.UpdatedAt.UTC(),
-	}
-	if view.Attributes == nil {
-		view.Attributes = map[string]string{}
-	}
-	return p.result(c, view, func(w io.Writer) error { return printContact(w, view) })
-}
-
 // parseNumber reads a number that a person typed.
 func parseNumber(c *cli.Context, input string) (phone.Number, error) {
 	region, err := country(c)
@@ -360,42 +316,6 @@ func parseNumber(c *cli.Context, input string) (phone.Number, error) {
 		return phone.Number{}, campaign.ErrInvalid.With(fmt.Sprintf("%q: %s", input, err), "")
 	}
 	return n, nil
-}
-
-func printContact(w io.Writer, v contactView) error {
-	t := newTable(w)
-	row(t, "phone", v.Phone)
-	row(t, "country", dash(v.Country))
-	if v.NANP != "" {
-		row(t, "+1 group", v.NANP)
-	}
-	row(t, "language", dash(v.Language))
-	row(t, "time zone", dash(v.TimeZone))
-	consent := "nothing is known"
-	switch {
-	case v.OptIn != nil && *v.OptIn:
-		consent = "yes, " + when(v.OptInAt) + ", from " + dash(v.OptInSource)
-	case v.OptIn != nil:
-		consent = "no"
-	}
-	row(t, "opted in", consent)
-	if v.OptedOutAt != nil {
-		row(t, "opted out", when(v.OptedOutAt)+", by "+dash(v.OptedOutBy))
-	}
-	if v.RestUntil != nil && v.RestUntil.After(time.Now()) {
-		row(t, "rests until", when(v.RestUntil)+": the provider delivers no more marketing to this person for now")
-	}
-	row(t, "added", when(&v.CreatedAt))
-	row(t, "changed", when(&v.UpdatedAt))
-	names := make([]string, 0, len(v.Attributes))
-	for name := range v.Attributes {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
-		row(t, "  "+name, v.Attributes[name])
-	}
-	return t.Flush()
 }
 
 func utc(t *time.Time) *time.Time {

@@ -71,6 +71,7 @@ func newApp(p *program) *cli.App {
 			templateCommand(p),
 			contactCommand(p),
 			listCommand(p),
+			suppressCommand(p),
 			campaignCommand(p),
 			scheduleCommand(p),
 			messageCommand(p),
@@ -105,6 +106,5 @@ func prepare(commands []*cli.Command) {
 // later are commands of coming versions. They are refused by name, so that a
 // script learns why, and are not listed.
 var later = [...]string{
-	"audit", "suppress", "doctor",
-	"contact forget",
+	"audit", "doctor",
 }

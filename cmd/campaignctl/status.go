@@ -301,6 +301,8 @@ func waitText(reason string) string {
 		return "to be sent again, no answer came to the first"
 	case campaign.ReasonReleased:
 		return "to be sent again, the last turn was given back"
+	case campaign.ReasonServiceWindow:
+		return "to be tried once more, the person wrote to us"
 	case campaign.ReasonRest:
 		return "because the person got enough marketing for now"
 	case campaign.ReasonFrequencyCap:

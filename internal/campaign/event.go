@@ -70,6 +70,13 @@ type Event struct {
 	// MatchKey is that of User: a number may come in another form than the one we
 	// wrote to (whatsapp-facts §7.1). Whoever knows numbers fills it in.
 	MatchKey string `json:"-"`
+	// Words are what the person wrote or pressed, in the form in which keywords are
+	// compared, and Wish what they mean without being told. Whoever knows words
+	// fills them in.
+	Words []string `json:"-"`
+	Wish  Wish     `json:"-"`
+	// Person is who wrote, as far as the number is known: what a contact is made of.
+	Person ContactRow `json:"-"`
 	// DisplayPhone are the digits of the business number the event is about.
 	DisplayPhone string `json:"-"`
 }

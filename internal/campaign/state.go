@@ -65,7 +65,10 @@ const (
 	ReasonResend      = "resend"      // a POST of unknown fate is repeated because somebody said so
 	ReasonReleased    = "released"    // an earlier attempt ended, this one was given back before its POST
 	ReasonRest        = "rest"        // the person rests from marketing (131049)
-	ReasonWindow      = "window"      // the window is closed in the person's time zone
+	// ReasonServiceWindow: the person wrote to us, so that what an experiment
+	// refused (130472) is tried once more.
+	ReasonServiceWindow = "service_window"
+	ReasonWindow        = "window" // the window is closed in the person's time zone
 )
 
 // SkipReasons lists the reasons a message may be skipped for (design §3).

@@ -54,6 +54,9 @@ type Parsed struct {
 	Delivery
 	Events  []Event
 	Problem string // why the body has no events, when it could not be read
+	// Erased: Body is to replace the stored one, which names people who were
+	// forgotten.
+	Erased bool
 }
 
 // Applied says what came of a batch of deliveries.

@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,6 +22,7 @@ import (
 
 	"github.com/campaignd/campaignd/internal/campaign"
 	"github.com/campaignd/campaignd/internal/dialog360"
+	"github.com/campaignd/campaignd/internal/keyword"
 	"github.com/campaignd/campaignd/internal/metrics"
 	"github.com/campaignd/campaignd/internal/phone"
 	"github.com/campaignd/campaignd/internal/postgres"
@@ -125,7 +127,14 @@ func New(ctx context.Context, config Config) (*Daemon, error) {
 	d.handler = webhook.NewHandler(store, d.channels.lookup, log)
 	d.lookouts = newLookouts(d.lookAtTemplate)
 	d.planner = newPlanner(config.Store, log)
-	d.applier = &webhook.Applier{Store: store, Parse: parseWebhook, Explain: dialog360.Explain, Stored: d.handler.Stored(),
+	d.handler.Heed = func(ctx context.Context, delivery campaign.Delivery) error {
+		events, err := parseWebhook(delivery.Body)
+		if err != nil {
+			return nil //nolint:nilerr // stored all the same; the applier notes why it cannot be read
+		}
+		return store.Heed(ctx, delivery.Channel, events)
+	}
+	d.applier = &webhook.Applier{Store: store, Parse: parseWebhook, Explain: dialog360.Explain, Erase: erase, Stored: d.handler.Stored(),
 		Dropped: d.lookouts.add, Logger: log}
 	d.janitor = &janitor{store: config.Store, log: log, guard: config.Guard, schedule: config.Roles.Schedule}
 
@@ -267,12 +276,56 @@ func (d *Daemon) listen(ctx context.Context) error {
 // know a person.
 func parseWebhook(body []byte) ([]campaign.Event, error) {
 	events, err := dialog360.ParseWebhook(body)
-	for i, e := range events {
-		if e164, ok := phone.FromWaID(e.User); ok {
-			events[i].MatchKey = phone.MatchKey(e164)
-		}
+	for i := range events {
+		know(&events[i])
 	}
 	return events, err
+}
+
+// erase takes people out of a stored body.
+func erase(body []byte, people []string) ([]byte, bool) {
+	var numbers, userIDs []string
+	for _, who := range people {
+		if strings.HasPrefix(who, "+") {
+			numbers = append(numbers, phone.Forms(who)...)
+		} else {
+			userIDs = append(userIDs, who)
+		}
+	}
+	return dialog360.NewTraces(numbers, userIDs).Erase(body)
+}
+
+// know fills in what only those know who know numbers and words.
+func know(e *campaign.Event) {
+	number := e.User
+	switch e.Kind {
+	case campaign.EventStatus:
+		number = e.Recipient
+	case campaign.EventMessage:
+		number = e.From
+		for _, text := range []string{e.Payload, e.Text} {
+			word := keyword.Normalise(text)
+			if word == "" {
+				continue
+			}
+			e.Words = append(e.Words, word)
+			if e.Wish == campaign.WishNone {
+				e.Wish = campaign.Wish(keyword.Meaning(word))
+			}
+		}
+	}
+	e164, ok := phone.FromWaID(number)
+	if !ok {
+		return // a business-scoped id, or nobody
+	}
+	e.MatchKey = phone.MatchKey(e164)
+	if e.Kind == campaign.EventStatus {
+		return // of somebody whom we wrote to
+	}
+	e.Person = campaign.ContactRow{Phone: e164, MatchKey: e.MatchKey}
+	if n, err := phone.Parse(e164, ""); err == nil {
+		e.Person.Country, e.Person.NANP = n.Country, n.NANP
+	}
 }
 
 // sample tells the database every second what this node posted, for "messages a

@@ -46,6 +46,10 @@ func (f *facts) person(m *lockedMessage, c *campaign.Circumstances) {
 	k := f.campaigns[m.CampaignID] // zero: the message belongs to none
 	known.person.US = campaign.USMarketing(known.nanp, k.territories)
 	c.US = known.person.US
+	if m.Phone == "" {
+		c.Skip = campaign.ReasonSuppressed // the person was forgotten
+		return
+	}
 	if !read {
 		return // not asked for, or nobody we know
 	}

@@ -100,7 +100,7 @@ func (w *world) people(t testing.TB) {
 	american := campaign.ContactRow{Number: 8, Phone: "+12125550100", MatchKey: "+12125550100", Country: "US", NANP: "us", Attributes: map[string]string{"first_name": "Joe"}}
 	nameless := contactRow(7, nil)
 	// The longer form of a number is the one that is sent to.
-	alias := campaign.ContactRow{Number: 10, Phone: contactRow(0, nil).Phone + "9", MatchKey: contactRow(0, nil).MatchKey, Attributes: map[string]string{"first_name": "Again"}}
+	alias := campaign.ContactRow{OptIn: rows[0].OptIn, Number: 10, Phone: contactRow(0, nil).Phone + "9", MatchKey: contactRow(0, nil).MatchKey, Attributes: map[string]string{"first_name": "Again"}}
 	gone := contactRow(9, map[string]string{"first_name": "Gone"})
 	rows = append(rows, american, nameless, alias, gone)
 	mustImport(t, w.Store, postgres.ImportOptions{List: "vips"}, rowsOf(rows...))

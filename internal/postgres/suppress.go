@@ -52,75 +52,65 @@ var (
 	suppressListSQL string
 )
 
-// suppressChunk is how many numbers one transaction of Suppress takes: claims
+// suppressChunk is how many entries one transaction of Suppress takes: claims
 // wait for it.
 const suppressChunk = 5000
 
-// Suppress puts people on the suppression list: they get nothing, of whatever
-// category, under any form of their number. When it returns no further message
-// to them is claimed. It returns how many were not on it before. Repeating it
-// changes nothing.
-func (s *Store) Suppress(ctx context.Context, people []campaign.ContactRow, reason string) (int64, error) {
-	byHash := make(map[string]bool, len(people))
-	entries := make([]campaign.Suppression, 0, len(people))
-	for _, p := range people {
-		hash := s.people.of(p.MatchKey)
-		if byHash[string(hash)] {
-			continue
-		}
-		byHash[string(hash)] = true
-		entries = append(entries, campaign.Suppression{Phone: p.Phone, Hash: hash})
-	}
-	slices.SortFunc(entries, func(a, b campaign.Suppression) int { return slices.Compare(a.Hash, b.Hash) })
+// Suppress puts people and countries on the suppression list: they get nothing,
+// of whatever category, under any form of their number. When it returns no
+// further message to them is claimed. It returns how many were not on it before;
+// repeating it changes nothing.
+func (s *Store) Suppress(ctx context.Context, entries []campaign.Suppression) (int64, error) {
 	var added int64
 	for chunk := range slices.Chunk(entries, suppressChunk) {
-		phones, hashes := make([]string, len(chunk)), make([][]byte, len(chunk))
-		for i, e := range chunk {
-			phones[i], hashes[i] = e.Phone, e.Hash
-		}
-		n, err := s.changePeople(ctx, suppressAddSQL, pgx.StrictNamedArgs{"hashes": hashes, "phones": phones, "reason": plainText(reason)})
-		if err != nil {
-			return added, fmt.Errorf("suppress %d people: %w", len(people), err)
+		columns := s.suppressionColumns(chunk)
+		n, err := s.changePeople(ctx, suppressAddSQL, columns.hashes, columns.phones, columns.reasons)
+		if err == nil && len(columns.countries) > 0 {
+			added += n
+			n, err = s.changePeople(ctx, `INSERT INTO campaign.suppressed_countries (country, reason)
+				SELECT * FROM unnest($1::text[], $2::text[]) ON CONFLICT (country) DO NOTHING`, columns.countries, columns.countryReasons)
 		}
 		added += n
+		if err != nil {
+			return added, fmt.Errorf("suppress %d people and countries: %w", len(entries), err)
+		}
 	}
 	return added, nil
 }
 
-// Unsuppress takes people from the suppression list, those who were forgotten
-// too, and returns how many were on it. An opt-out stays.
-func (s *Store) Unsuppress(ctx context.Context, people []campaign.ContactRow) (int64, error) {
-	hashes := make([][]byte, len(people))
-	for i, p := range people {
-		hashes[i] = s.people.of(p.MatchKey)
+// Unsuppress takes people, those who were forgotten too, and countries from the
+// suppression list, and returns how many were on it. An opt-out stays.
+func (s *Store) Unsuppress(ctx context.Context, entries []campaign.Suppression) (int64, error) {
+	columns := s.suppressionColumns(entries)
+	n, err := s.changePeople(ctx, `DELETE FROM campaign.suppressions WHERE scope = 'all' AND hash = ANY($1::bytea[])`, columns.hashes)
+	if err == nil && len(columns.countries) > 0 {
+		var countries int64
+		countries, err = s.changePeople(ctx, `DELETE FROM campaign.suppressed_countries WHERE country = ANY($1::text[])`, columns.countries)
+		n += countries
 	}
-	n, err := s.changePeople(ctx, `DELETE FROM campaign.suppressions WHERE scope = 'all' AND hash = ANY($1::bytea[])`, hashes)
 	if err != nil {
-		return 0, fmt.Errorf("take %d people from the suppression list: %w", len(people), err)
+		return n, fmt.Errorf("take %d people and countries from the suppression list: %w", len(entries), err)
 	}
 	return n, nil
 }
 
-// SuppressCountries blocks whole countries by their ISO 3166-1 codes. When it
-// returns nothing more to them is claimed. It returns how many were not blocked
-// before.
-func (s *Store) SuppressCountries(ctx context.Context, codes []string, reason string) (int64, error) {
-	n, err := s.changePeople(ctx, `INSERT INTO campaign.suppressed_countries (country, reason)
-		SELECT DISTINCT c, $2 FROM unnest($1::text[]) AS c ON CONFLICT (country) DO NOTHING`, codes, plainText(reason))
-	if err != nil {
-		return 0, fmt.Errorf("block %d countries: %w", len(codes), err)
-	}
-	return n, nil
+// suppressionColumns are entries by column, as unnest wants them.
+type suppressionColumns struct {
+	hashes                    [][]byte
+	phones, reasons           []string
+	countries, countryReasons []string
 }
 
-// UnsuppressCountries lets messages go to countries again, and returns how many
-// were blocked.
-func (s *Store) UnsuppressCountries(ctx context.Context, codes []string) (int64, error) {
-	n, err := s.changePeople(ctx, `DELETE FROM campaign.suppressed_countries WHERE country = ANY($1::text[])`, codes)
-	if err != nil {
-		return 0, fmt.Errorf("unblock %d countries: %w", len(codes), err)
+func (s *Store) suppressionColumns(entries []campaign.Suppression) suppressionColumns {
+	c := suppressionColumns{hashes: [][]byte{}}
+	for _, e := range entries {
+		if e.Country != "" && e.Phone == "" {
+			c.countries, c.countryReasons = append(c.countries, e.Country), append(c.countryReasons, plainText(e.Reason))
+			continue
+		}
+		c.hashes, c.phones, c.reasons = append(c.hashes, s.people.of(e.MatchKey)), append(c.phones, e.Phone), append(c.reasons, plainText(e.Reason))
 	}
-	return n, nil
+	return c
 }
 
 // changePeople runs a statement that claims must see: it waits for claims under

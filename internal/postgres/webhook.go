@@ -18,8 +18,6 @@ var (
 	webhookProviderIDsSQL string
 	//go:embed sql/webhook_unmatched.sql
 	webhookUnmatchedSQL string
-	//go:embed sql/webhook_reply.sql
-	webhookReplySQL string
 )
 
 // SaveDeliveries stores webhook bodies as they came; when it returns they are
@@ -106,7 +104,12 @@ func (s *Store) ApplyDeliveries(ctx context.Context, channel campaign.ChannelID,
 	if refused != nil {
 		ds[0].Problem = "an element was refused: " + refused.Error()
 	}
-	if _, err := s.pool.Exec(ctx, markAppliedSQL, []int64{ds[0].ID}, []*string{&ds[0].Problem}); err != nil {
+	b := &pgx.Batch{}
+	b.Queue(markAppliedSQL, []int64{ds[0].ID}, []*string{&ds[0].Problem})
+	if ds[0].Erased {
+		b.Queue(replaceBodySQL, ds[0].ID, ds[0].Body)
+	}
+	if err := s.pool.SendBatch(ctx, b).Close(); err != nil {
 		return applied, fmt.Errorf("mark webhooks applied: %w", translate(err))
 	}
 	return applied, nil
@@ -141,6 +144,8 @@ func together(a, b campaign.Applied) campaign.Applied {
 		Lost: a.Lost + b.Lost, Dropped: a.Dropped}
 }
 
+const replaceBodySQL = `UPDATE campaign.webhooks SET body = $2 WHERE id = $1`
+
 const markAppliedSQL = `UPDATE campaign.webhooks AS w SET applied_at = clock_timestamp(), problem = COALESCE(NULLIF(d.problem, ''), w.problem)
                           FROM unnest($1::bigint[], $2::text[]) AS d(id, problem) WHERE w.id = d.id`
 
@@ -169,15 +174,21 @@ func (s *Store) applyDeliveries(ctx context.Context, channel campaign.ChannelID,
 	if err != nil {
 		return applied, err
 	}
+	own, err := s.ownWords(ctx, ds)
+	if err != nil {
+		return applied, err
+	}
 	statuses = append(statuses, found...)
 	applied.Unmatched = len(unmatched)
 	for _, d := range ds {
 		for _, e := range d.Events {
-			if e.Messages && e.Kind == campaign.EventMessage {
-				if err := s.applyReply(ctx, channel, e); err != nil {
+			if inbound(e) {
+				if err := s.applyInbound(ctx, channel, e, own); err != nil {
 					return applied, err
 				}
-				applied.Replies++
+				if e.Kind == campaign.EventMessage {
+					applied.Replies++
+				}
 			}
 			if err := s.applyOther(ctx, channel, e); err != nil {
 				return applied, err
@@ -199,6 +210,11 @@ func (s *Store) applyDeliveries(ctx context.Context, channel campaign.ChannelID,
 		marked = true
 		queueUnmatched(b, channel, unmatched)
 		b.Queue(markAppliedSQL, ids, problems)
+		for _, d := range ds {
+			if d.Erased {
+				b.Queue(replaceBodySQL, d.ID, d.Body)
+			}
+		}
 	}
 	applied.Dropped, applied.Lost, err = s.applyStatuses(ctx, channel, statuses, finish)
 	if err != nil || marked {
@@ -377,19 +393,6 @@ func (s *Store) RetryUnmatched(ctx context.Context, explain func(code int) campa
 		matched += len(done)
 	}
 	return matched, nil
-}
-
-// applyReply notes an inbound message and the message it answers.
-func (s *Store) applyReply(ctx context.Context, channel campaign.ChannelID, e campaign.Event) error {
-	if e.ID == "" {
-		return nil
-	}
-	_, err := s.pool.Exec(ctx, webhookReplySQL, pgx.StrictNamedArgs{"channel": channel,
-		"provider": plainText(e.ID), "context": plainText(e.ContextID), "type": plainText(e.Type)})
-	if err != nil {
-		return fmt.Errorf("note a reply: %w", translate(err))
-	}
-	return nil
 }
 
 // DeleteDeliveries deletes applied webhook bodies older than keep, in bounded

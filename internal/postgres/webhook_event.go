@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/campaignd/campaignd/internal/campaign"
 )
 
@@ -13,8 +11,6 @@ import (
 // an account.
 func (s *Store) applyOther(ctx context.Context, channel campaign.ChannelID, e campaign.Event) error {
 	switch e.Kind {
-	case campaign.EventUserPreference:
-		return s.applyPreference(ctx, e)
 	case campaign.EventTemplateStatus, campaign.EventTemplateCategory, campaign.EventTemplateQuality:
 		return s.ApplyTemplateEvent(ctx, channel, e)
 	case campaign.EventPhoneQuality:
@@ -22,38 +18,6 @@ func (s *Store) applyOther(ctx context.Context, channel campaign.ChannelID, e ca
 		return translate(err)
 	case campaign.EventAccount:
 		return s.applyAccount(ctx, channel, e)
-	}
-	return nil
-}
-
-// preferenceSource marks an opt-out that WhatsApp told us of; a resume lifts only
-// these.
-const preferenceSource = "user_preference"
-
-// applyPreference records that a person stopped or resumed marketing in WhatsApp
-// (whatsapp-facts §6.5), for every form of the number. A resume lifts only what
-// WhatsApp itself stopped.
-func (s *Store) applyPreference(ctx context.Context, e campaign.Event) error {
-	if e.MatchKey == "" {
-		return nil // a business-scoped id without a number
-	}
-	err := s.inTx(ctx, func(tx pgx.Tx) error {
-		if err := lockExclusively(ctx, tx, peopleKey()); err != nil {
-			return err
-		}
-		var err error
-		switch e.Value {
-		case "stop":
-			_, err = tx.Exec(ctx, `UPDATE campaign.contacts SET opted_out_at = clock_timestamp(), opted_out_by = $2, updated_at = now()
-			                        WHERE match_key = $1 AND opted_out_at IS NULL`, plainText(e.MatchKey), preferenceSource)
-		case "resume", "signup":
-			_, err = tx.Exec(ctx, `UPDATE campaign.contacts SET opted_out_at = NULL, opted_out_by = '', updated_at = now()
-			                        WHERE match_key = $1 AND opted_out_by IN ($2, 'provider')`, plainText(e.MatchKey), preferenceSource)
-		}
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("record a marketing preference: %w", translate(err))
 	}
 	return nil
 }

@@ -33,6 +33,9 @@ func (s *Store) write(ctx context.Context, conn *pgxpool.Conn, rows []*lockedMes
 	more := consequences{holds: map[holdKey]campaign.HoldRequest{}, optOuts: map[campaign.ContactID]bool{}, rests: map[campaign.ContactID]time.Time{}}
 	for _, m := range rows {
 		m.ErrorCode, m.RawStatus, m.ProviderID = plainText(m.ErrorCode), plainText(m.RawStatus), plainText(m.ProviderID)
+		if m.Phone == "" {
+			m.ProviderID = "" // the person was forgotten, and the id holds the number
+		}
 		if m.change.Former != nil {
 			former = append(former, m)
 		}

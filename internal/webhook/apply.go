@@ -3,6 +3,8 @@ package webhook
 import (
 	"context"
 	"log/slog"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/campaignd/campaignd/internal/campaign"
@@ -13,6 +15,7 @@ type Store interface {
 	Unapplied(ctx context.Context, limit int, maxBytes int64) ([]campaign.Delivery, error)
 	ApplyDeliveries(ctx context.Context, channel campaign.ChannelID, ds []campaign.Parsed) (campaign.Applied, error)
 	RetryUnmatched(ctx context.Context, explain func(code int) campaign.Failure) (int, error)
+	Forgotten(ctx context.Context, people []string) (map[string]bool, error)
 	DeleteDeliveries(ctx context.Context, keep time.Duration) (int64, error)
 }
 
@@ -22,7 +25,10 @@ type Applier struct {
 	Store   Store
 	Parse   func(body []byte) ([]campaign.Event, error)
 	Explain func(code int) campaign.Failure
-	Stored  <-chan struct{} // woken by; a tick finds what other nodes stored
+	// Erase gives a body without people of these match keys and user ids, and
+	// whether they were in it.
+	Erase  func(body []byte, people []string) ([]byte, bool)
+	Stored <-chan struct{} // woken by; a tick finds what other nodes stored
 	// Dropped is told of templates of which the provider dropped held messages; nil
 	// when nobody looks.
 	Dropped func(ctx context.Context, d campaign.Dropped)
@@ -91,6 +97,9 @@ func (a *Applier) pass(ctx context.Context) (int, error) {
 		byChannel[d.Channel] = append(byChannel[d.Channel], p)
 	}
 	for channel, parsed := range byChannel {
+		if err := a.forget(ctx, parsed); err != nil {
+			return 0, err
+		}
 		applied, err := a.Store.ApplyDeliveries(ctx, channel, parsed)
 		if err != nil {
 			return 0, err
@@ -107,4 +116,55 @@ func (a *Applier) pass(ctx context.Context) (int, error) {
 		}
 	}
 	return len(ds), nil
+}
+
+// forget takes people who were forgotten out of what is to be applied and kept: a
+// late report still counts for its message, which names nobody, and nothing else
+// of them comes back.
+func (a *Applier) forget(ctx context.Context, ds []campaign.Parsed) error {
+	seen := map[string]bool{}
+	var people []string
+	for _, d := range ds {
+		for _, e := range d.Events {
+			for _, who := range []string{e.MatchKey, e.UserID} {
+				if who != "" && !seen[who] {
+					seen[who] = true
+					people = append(people, who)
+				}
+			}
+		}
+	}
+	if len(people) == 0 {
+		return nil
+	}
+	forgotten, err := a.Store.Forgotten(ctx, people)
+	if err != nil || len(forgotten) == 0 {
+		return err
+	}
+	for i := range ds {
+		d := &ds[i]
+		named := map[string]bool{}
+		kept := d.Events[:0]
+		for _, e := range d.Events {
+			theirs := false
+			for _, who := range []string{e.MatchKey, e.UserID} {
+				if forgotten[who] {
+					named[who], theirs = true, true
+				}
+			}
+			switch {
+			case !theirs:
+				kept = append(kept, e)
+			case e.Kind == campaign.EventStatus && e.Opaque != "":
+				e.ID, e.Recipient, e.UserID, e.MatchKey = "", "", "", ""
+				kept = append(kept, e)
+			}
+		}
+		if len(named) == 0 {
+			continue
+		}
+		d.Events = kept
+		d.Body, d.Erased = a.Erase(d.Body, slices.Sorted(maps.Keys(named)))
+	}
+	return nil
 }

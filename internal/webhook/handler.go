@@ -5,6 +5,7 @@
 package webhook
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -40,6 +41,12 @@ type Handler struct {
 	log    *slog.Logger
 	save   *batch.Gatherer[campaign.Delivery, struct{}]
 	stored chan struct{}
+
+	// Heed is given, after it was stored and before it is answered, every delivery
+	// that may hold a person's wish: whoever said stop gets nothing from the answer
+	// on, however much waits to be applied. An error is answered with 503; nil: no
+	// such step.
+	Heed func(ctx context.Context, d campaign.Delivery) error
 }
 
 // storeTimeout bounds the wait for the database; the provider sends again what
@@ -114,7 +121,36 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "the webhook could not be stored", http.StatusServiceUnavailable)
 		return
 	}
+	if h.Heed != nil && mayHoldWish(body) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), storeTimeout)
+		defer cancel()
+		if err := h.Heed(ctx, campaign.Delivery{Channel: id, Body: body}); err != nil {
+			h.log.Error("what a person wishes could not be recorded yet", "channel_id", id, "error", err)
+			http.Error(w, "the webhook could not be heeded", http.StatusServiceUnavailable)
+			return
+		}
+	}
 	w.WriteHeader(http.StatusOK)
+}
+
+// mayHoldWish looks for inbound messages and preferences without reading the
+// body: nearly all deliveries hold statuses alone, whose field is "messages" but
+// which have no such key.
+func mayHoldWish(body []byte) bool {
+	if bytes.Contains(body, []byte(`"user_preferences"`)) {
+		return true
+	}
+	word := []byte(`"messages"`)
+	for {
+		i := bytes.Index(body, word)
+		if i < 0 {
+			return bytes.Contains(body, []byte(`\u`)) && !bytes.Contains(body, []byte(`"statuses"`)) // a key may be written in escapes
+		}
+		body = body[i+len(word):]
+		if rest := bytes.TrimLeft(body, " \t\r\n"); len(rest) > 0 && rest[0] == ':' {
+			return true
+		}
+	}
 }
 
 // authorized compares in constant time; hashing first hides the length too.

@@ -4,5 +4,5 @@ WITH locked AS (
    WHERE match_key = ANY(@match_keys::text[]) AND opted_out_at IS NULL
    ORDER BY phone COLLATE "C" FOR NO KEY UPDATE)
 UPDATE campaign.contacts AS c
-   SET opted_out_at = clock_timestamp(), opted_out_by = @source, updated_at = now()
+   SET opted_out_at = clock_timestamp(), consent_at = clock_timestamp(), opted_out_by = @source, updated_at = now()
   FROM locked WHERE c.id = locked.id

@@ -1,0 +1,193 @@
+package dialog360
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"slices"
+	"strings"
+)
+
+// Traces are the forms under which one person appears in what the provider sent:
+// numbers, business-scoped user ids, and message ids, which are base64 of a
+// record with the number in it (whatsapp-facts §1.2).
+type Traces struct {
+	numbers []string // digits
+	words   []string // as they stand in a text: user ids and parts of message ids
+}
+
+// NewTraces gives the traces of a person with these numbers, in E.164 or as
+// digits, and user ids.
+func NewTraces(numbers, userIDs []string) *Traces {
+	t := &Traces{}
+	for _, number := range numbers {
+		number = strings.TrimPrefix(number, "+")
+		if number == "" || slices.Contains(t.numbers, number) {
+			continue
+		}
+		t.numbers = append(t.numbers, number)
+		t.words = append(t.words, encoded(number)...)
+	}
+	for _, id := range userIDs {
+		if id != "" {
+			t.words = append(t.words, id)
+		}
+	}
+	return t
+}
+
+// encoded gives what base64 makes of digits inside a longer record, wherever in
+// it they begin: the characters that depend on nothing else.
+func encoded(digits string) []string {
+	parts := make([]string, 0, 3)
+	for before := range 3 {
+		text := base64.StdEncoding.EncodeToString(append(make([]byte, before), digits...))
+		// Six bits a character: the first ones hold what stands before, the last one
+		// what follows.
+		first := (before*8 + 5) / 6
+		parts = append(parts, text[first:(before+len(digits))*8/6])
+	}
+	return parts
+}
+
+// Patterns are what to look for in a body: one without any of them, and without a
+// shared contact ("phones"), whose number may be written with spaces, holds
+// nothing of the person. One with them may still be about somebody else.
+func (t *Traces) Patterns() [][]byte {
+	var patterns [][]byte
+	for _, text := range slices.Concat(t.numbers, t.words) {
+		patterns = append(patterns, []byte(text))
+	}
+	return patterns
+}
+
+// In reports whether a text names the person: an id of theirs, or a number of
+// theirs on its own, however it is punctuated.
+func (t *Traces) In(text string) bool {
+	for _, word := range t.words {
+		if strings.Contains(text, word) {
+			return true
+		}
+	}
+	run := make([]byte, 0, 32)
+	theirs := func() bool {
+		number := strings.TrimPrefix(string(run), "00")
+		run = run[:0]
+		return slices.Contains(t.numbers, number)
+	}
+	for i := range len(text) {
+		switch c := text[i]; {
+		case c >= '0' && c <= '9':
+			run = append(run, c)
+		case strings.IndexByte(" -()./", c) >= 0 && len(run) > 0:
+			// Between the digits of one number; but two numbers may stand side by side.
+			if slices.Contains(t.numbers, string(run)) {
+				return true
+			}
+		default:
+			if theirs() {
+				return true
+			}
+		}
+	}
+	return theirs()
+}
+
+// Erase removes a person from a body: of every list the elements that are about
+// them, and what names them outside of lists. What is about others stays. A body
+// that is not JSON and names them is emptied.
+func (t *Traces) Erase(body []byte) (erased []byte, changed bool) {
+	decoder := json.NewDecoder(bytes.NewReader(body))
+	decoder.UseNumber()
+	var document any
+	if err := decoder.Decode(&document); err != nil {
+		if t.In(string(body)) {
+			return []byte(`{}`), true
+		}
+		return body, false
+	}
+	clean, named := t.erase(document)
+	if !named {
+		return body, false
+	}
+	text, err := json.Marshal(clean)
+	if err != nil || t.In(string(text)) {
+		return []byte(`{}`), true
+	}
+	return text, true
+}
+
+// erase gives a value without the person, and whether they were in it.
+func (t *Traces) erase(value any) (clean any, named bool) {
+	switch value := value.(type) {
+	case []any:
+		kept := make([]any, 0, len(value))
+		for _, element := range value {
+			if t.names(element) {
+				named = true
+				continue
+			}
+			element, inside := t.erase(element)
+			named = named || inside
+			kept = append(kept, element)
+		}
+		return kept, named
+	case map[string]any:
+		for key, member := range value {
+			if t.In(key) {
+				delete(value, key)
+				named = true
+				continue
+			}
+			member, inside := t.erase(member)
+			if inside {
+				value[key], named = member, true
+			}
+		}
+		return value, named
+	case string:
+		if t.In(value) {
+			return "", true
+		}
+	case json.Number:
+		if t.In(value.String()) {
+			return json.Number("0"), true
+		}
+	}
+	return value, false
+}
+
+// names reports whether an element of a list is about the person: it names them
+// outside of lists of its own, whose elements are looked at one by one. The lists
+// of a message or a status are parts of it.
+func (t *Traces) names(element any) bool {
+	switch element := element.(type) {
+	case string:
+		return t.In(element)
+	case json.Number:
+		return t.In(element.String())
+	case map[string]any:
+		for key, member := range element {
+			if t.In(key) {
+				return true
+			}
+			if _, list := member.([]any); list && !part(element) {
+				continue
+			}
+			if t.names(member) {
+				return true
+			}
+		}
+	case []any:
+		return slices.ContainsFunc(element, t.names)
+	}
+	return false
+}
+
+// part reports whether an object is a message, a status or the like: it has an id
+// and a time.
+func part(object map[string]any) bool {
+	_, id := object["id"]
+	_, at := object["timestamp"]
+	return id && at
+}

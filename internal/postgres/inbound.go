@@ -1,0 +1,290 @@
+package postgres
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/campaignd/campaignd/internal/campaign"
+)
+
+var (
+	//go:embed sql/inbound_person.sql
+	inboundPersonSQL string
+	//go:embed sql/inbound_reply.sql
+	inboundReplySQL string
+	//go:embed sql/inbound_window.sql
+	inboundWindowSQL string
+	//go:embed sql/inbound_waiting.sql
+	inboundWaitingSQL string
+	//go:embed sql/wish_stop.sql
+	wishStopSQL string
+	//go:embed sql/wish_start.sql
+	wishStartSQL string
+)
+
+// inbound reports whether an event is something that a person told us.
+func inbound(e campaign.Event) bool {
+	return e.Messages && e.Kind == campaign.EventMessage || e.Kind == campaign.EventUserPreference
+}
+
+// ownWords reads the keywords of this installation, where somebody wrote at all.
+func (s *Store) ownWords(ctx context.Context, ds []campaign.Parsed) (map[string]string, error) {
+	for _, d := range ds {
+		for _, e := range d.Events {
+			if len(e.Words) > 0 {
+				return s.Keywords(ctx)
+			}
+		}
+	}
+	return nil, nil
+}
+
+// Keywords gives the words that this installation added to the built-in ones, in
+// their normal form, with what they mean: stop, start, or none for a built-in
+// word that means nothing here.
+func (s *Store) Keywords(ctx context.Context) (map[string]string, error) {
+	own := map[string]string{}
+	rows, err := s.pool.Query(ctx, `SELECT word, meaning FROM campaign.keywords`)
+	if err != nil {
+		return nil, fmt.Errorf("read the keywords: %w", translate(err))
+	}
+	var word, meaning string
+	_, err = pgx.ForEachRow(rows, []any{&word, &meaning}, func() error {
+		own[word] = meaning
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the keywords: %w", translate(err))
+	}
+	return own, nil
+}
+
+// SetKeyword gives a word, in its normal form, a meaning: stop, start or none. An
+// empty meaning leaves the word to the built-in list again. Daemons take it up
+// with the next message that somebody writes.
+func (s *Store) SetKeyword(ctx context.Context, word, meaning string) error {
+	var err error
+	if meaning == "" {
+		_, err = s.pool.Exec(ctx, `DELETE FROM campaign.keywords WHERE word = $1`, word)
+	} else {
+		_, err = s.pool.Exec(ctx, `INSERT INTO campaign.keywords AS k (word, meaning) VALUES ($1, $2)
+			ON CONFLICT (word) DO UPDATE SET meaning = excluded.meaning WHERE k.meaning <> excluded.meaning`, word, meaning)
+	}
+	if err != nil {
+		return fmt.Errorf("set keyword %q: %w", word, translate(err))
+	}
+	return nil
+}
+
+// Heed records the wishes among the events of a delivery that was just stored,
+// and nothing else: when it returns, no further marketing message to somebody who
+// said stop is claimed. The delivery is applied as a whole later; a wish that is
+// recorded twice counts once.
+func (s *Store) Heed(ctx context.Context, channel campaign.ChannelID, events []campaign.Event) error {
+	own, err := s.ownWords(ctx, []campaign.Parsed{{Events: events}})
+	if err != nil {
+		return err
+	}
+	for _, e := range events {
+		wish, source := e.WishOf(own)
+		if wish == campaign.WishNone {
+			continue
+		}
+		err := s.inTx(ctx, func(tx pgx.Tx) error {
+			if err := lockExclusively(ctx, tx, peopleKey()); err != nil {
+				return err
+			}
+			who, err := s.personOf(ctx, tx, channel, e)
+			if err != nil || who.forgotten {
+				return err
+			}
+			return s.wish(ctx, tx, who, wish, source, e)
+		})
+		if err != nil && !badData(err) { // what the database refuses, the applier notes
+			return fmt.Errorf("record a wish: %w", translate(err))
+		}
+	}
+	return nil
+}
+
+// writer is the person behind an inbound event: a contact, or as much as is known
+// of somebody who is none.
+type writer struct {
+	contact   campaign.ContactID
+	matchKey  string
+	forgotten bool // and must not be brought back
+}
+
+// personOf finds who wrote, and makes a contact of somebody who is none yet and
+// whose number is known: an opt-out of a stranger must hold when the stranger is
+// imported a day later.
+func (s *Store) personOf(ctx context.Context, tx pgx.Tx, channel campaign.ChannelID, e campaign.Event) (writer, error) {
+	var forgotten bool
+	err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM campaign.suppressions WHERE forgotten AND hash = ANY($1::bytea[]))`,
+		[][]byte{s.people.of(e.MatchKey), s.people.of(e.UserID)}).Scan(&forgotten)
+	if err != nil || forgotten {
+		return writer{forgotten: forgotten}, err
+	}
+	args := pgx.StrictNamedArgs{"match_key": plainText(e.MatchKey), "user_id": plainText(e.UserID), "context": plainText(e.ContextID), "channel": channel}
+	for try := 0; ; try++ {
+		var w writer
+		err := tx.QueryRow(ctx, inboundPersonSQL, args).Scan(&w.contact, &w.matchKey)
+		if err == nil && e.UserID != "" {
+			_, err = tx.Exec(ctx, `UPDATE campaign.contacts SET user_id = $2 WHERE match_key = $1 AND user_id IS DISTINCT FROM $2`, w.matchKey, plainText(e.UserID))
+		}
+		if !errors.Is(err, pgx.ErrNoRows) {
+			return w, err
+		}
+		if e.Person.Phone == "" || try > 0 {
+			return writer{}, nil
+		}
+		p := e.Person
+		_, err = tx.Exec(ctx, contactKnowSQL, pgx.StrictNamedArgs{"phones": []string{p.Phone}, "match_keys": []string{p.MatchKey},
+			"countries": []string{p.Country}, "nanps": []string{p.NANP}})
+		if err != nil {
+			return writer{}, err
+		}
+	}
+}
+
+// applyInbound notes what a person told us: the message and the one it answers,
+// the service window that it opens, and a wish about marketing. Repeating it
+// changes nothing.
+func (s *Store) applyInbound(ctx context.Context, channel campaign.ChannelID, e campaign.Event, own map[string]string) error {
+	wish, source := e.WishOf(own)
+	var who writer
+	opened := false
+	err := s.inTx(ctx, func(tx pgx.Tx) error {
+		opened = false
+		if wish != campaign.WishNone {
+			if err := lockExclusively(ctx, tx, peopleKey()); err != nil {
+				return err
+			}
+		}
+		var err error
+		if who, err = s.personOf(ctx, tx, channel, e); err != nil || who.forgotten {
+			return err
+		}
+		if e.Kind == campaign.EventMessage {
+			if opened, err = s.noteMessage(ctx, tx, channel, who, e); err != nil {
+				return err
+			}
+		}
+		if wish == campaign.WishNone {
+			return nil
+		}
+		return s.wish(ctx, tx, who, wish, source, e)
+	})
+	if err != nil {
+		return fmt.Errorf("note what a person told us: %w", translate(err))
+	}
+	if opened && wish != campaign.WishStop {
+		return s.windowOpened(ctx, channel, who)
+	}
+	return nil
+}
+
+// noteMessage stores an inbound message, without its text, and reports whether it
+// opened a service window. Events of the system are about a person and open none.
+func (s *Store) noteMessage(ctx context.Context, tx pgx.Tx, channel campaign.ChannelID, who writer, e campaign.Event) (bool, error) {
+	if e.ID == "" {
+		return false, nil
+	}
+	payload := ""
+	if e.Type == "button" || e.Type == "interactive" {
+		payload = truncate(plainText(e.Payload), 256)
+	}
+	var at *time.Time
+	if !e.At.IsZero() {
+		at = &e.At
+	}
+	tag, err := tx.Exec(ctx, inboundReplySQL, pgx.StrictNamedArgs{"channel": channel, "provider": plainText(e.ID), "context": plainText(e.ContextID),
+		"type": plainText(e.Type), "contact": who.contact, "payload": payload})
+	if err != nil || tag.RowsAffected() == 0 || who.matchKey == "" || e.Type == "system" || e.Type == "request_welcome" {
+		return false, err
+	}
+	var opened bool
+	err = tx.QueryRow(ctx, inboundWindowSQL, pgx.StrictNamedArgs{"match_key": who.matchKey, "channel": channel, "at": at}).Scan(&opened)
+	return opened, err
+}
+
+func truncate(text string, runes int) string {
+	if r := []rune(text); len(r) > runes {
+		return string(r[:runes])
+	}
+	return text
+}
+
+// wish records what a person wants of marketing. An older word that comes later
+// changes nothing. The caller holds the people lock.
+func (s *Store) wish(ctx context.Context, tx pgx.Tx, who writer, wish campaign.Wish, source string, e campaign.Event) error {
+	var at *time.Time
+	if !e.At.IsZero() {
+		at = &e.At
+	}
+	if who.matchKey == "" {
+		return s.wishOfStranger(ctx, tx, wish, source, e)
+	}
+	if wish == campaign.WishStop {
+		_, err := tx.Exec(ctx, wishStopSQL, pgx.StrictNamedArgs{"match_key": who.matchKey, "source": source, "at": at})
+		return err
+	}
+	_, err := tx.Exec(ctx, wishStartSQL, pgx.StrictNamedArgs{"match_key": who.matchKey, "source": source, "at": at,
+		// A resume lifts only what WhatsApp itself stopped (whatsapp-facts §6.5).
+		"only": wish != campaign.WishStart, "liftable": []string{campaign.SourcePreference, campaign.SourceProvider},
+		"consents": wish != campaign.WishResume})
+	if err != nil || e.UserID == "" {
+		return err
+	}
+	return s.wishOfStranger(ctx, tx, wish, source, e)
+}
+
+// wishOfStranger keeps the opt-out of somebody of whom we know a business-scoped
+// user id and no number: it binds as soon as a contact gets that id.
+func (s *Store) wishOfStranger(ctx context.Context, tx pgx.Tx, wish campaign.Wish, source string, e campaign.Event) error {
+	if e.UserID == "" {
+		return nil
+	}
+	hash := s.people.of(plainText(e.UserID))
+	var err error
+	if wish == campaign.WishStop {
+		_, err = tx.Exec(ctx, `INSERT INTO campaign.suppressions (hash, scope, reason) VALUES ($1, 'marketing', $2) ON CONFLICT DO NOTHING`, hash, source)
+	} else {
+		_, err = tx.Exec(ctx, `DELETE FROM campaign.suppressions WHERE hash = $1 AND scope = 'marketing'`, hash)
+	}
+	return err
+}
+
+// windowOpened makes what waits for a service window of a person due.
+func (s *Store) windowOpened(ctx context.Context, channel campaign.ChannelID, who writer) error {
+	rows, err := s.pool.Query(ctx, inboundWaitingSQL, pgx.StrictNamedArgs{"match_key": who.matchKey, "channel": channel, "code": campaign.CodeExperiment})
+	if err != nil {
+		return fmt.Errorf("look for what waits for a service window: %w", translate(err))
+	}
+	posts := map[campaign.MessageID]int{}
+	var ids []campaign.MessageID
+	var id campaign.MessageID
+	var n int
+	_, err = pgx.ForEachRow(rows, []any{&id, &n}, func() error {
+		ids, posts[id] = append(ids, id), n
+		return nil
+	})
+	if err != nil || len(ids) == 0 {
+		return translate(err)
+	}
+	_, err = s.change(ctx, ids, func(m *lockedMessage, c campaign.Circumstances) {
+		// Whoever claimed it meanwhile has used the once.
+		if m.Posts == posts[m.ID] {
+			m.Message.WindowOpened(c)
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("make due what waited for a service window: %w", err)
+	}
+	return nil
+}
