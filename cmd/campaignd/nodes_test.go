@@ -1,0 +1,218 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/campaignd/campaignd/internal/campaign"
+)
+
+// another starts a daemon beside those that run, at an address of its own. The
+// first one takes the webhooks.
+func (w *world) another(args ...string) *process {
+	w.t.Helper()
+	beside := *w
+	beside.listen = freeAddr(w.t)
+	return beside.daemon(args...)
+}
+
+// kill ends a process without a warning.
+func (w *world) kill(processes ...*process) {
+	w.t.Helper()
+	for _, p := range processes {
+		if err := p.Process.Kill(); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+}
+
+// seen is what the provider saw: when it got a POST, and who got how many
+// messages that it took.
+type seen struct {
+	at    []time.Time
+	taken map[string]int
+}
+
+// provider reads the provider's ledger, which is written every 100 ms.
+func (w *world) provider() seen {
+	w.t.Helper()
+	time.Sleep(300 * time.Millisecond)
+	data, err := os.ReadFile(w.ledger)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	s := seen{taken: map[string]int{}}
+	for line := range strings.Lines(string(data)) {
+		var e campaign.LedgerEntry
+		if err := json.Unmarshal([]byte(line), &e); err != nil {
+			w.t.Fatal(err)
+		}
+		s.at = append(s.at, e.At)
+		if e.ID != "" {
+			s.taken[e.To]++
+		}
+	}
+	slices.SortFunc(s.at, time.Time.Compare)
+	return s
+}
+
+// most is the most POSTs within any second.
+func (s seen) most() (most int) {
+	i := 0
+	for j, at := range s.at {
+		for at.Sub(s.at[i]) >= time.Second {
+			i++
+		}
+		most = max(most, j-i+1)
+	}
+	return most
+}
+
+// gap is the longest time without a POST.
+func (s seen) gap() (longest time.Duration) {
+	for i := 1; i < len(s.at); i++ {
+		longest = max(longest, s.at[i].Sub(s.at[i-1]))
+	}
+	return longest
+}
+
+// rate is the POSTs per second between two moments.
+func (s seen) rate(from, to time.Time) float64 {
+	n := 0
+	for _, at := range s.at {
+		if !at.Before(from) && at.Before(to) {
+			n++
+		}
+	}
+	return float64(n) / to.Sub(from).Seconds()
+}
+
+// nobodyTwice checks that, and that no second held more POSTs than the limit and
+// one for each node or 5 %: what the nodes keep when they let a POST go
+// (TestNoSecondHoldsMoreThanTheBound). As many again are what a busy machine
+// delays on the way to the provider.
+func (w *world) nobodyTwice(s seen, limit, nodes int) {
+	w.t.Helper()
+	for _, n := range s.taken {
+		if n > 1 {
+			w.t.Errorf("somebody got %d messages", n)
+		}
+	}
+	if most, bound := s.most(), limit+2*max(nodes, limit/20); most > bound {
+		w.t.Errorf("%d POSTs within a second, at most %d are right", most, bound)
+	}
+}
+
+func (w *world) nodes() []campaign.NodeStatus {
+	w.t.Helper()
+	var nodes []campaign.NodeStatus
+	if err := json.Unmarshal([]byte(w.ctl(0, "node", "list", "--json")), &nodes); err != nil {
+		w.t.Fatal(err)
+	}
+	return nodes
+}
+
+// nodesUntil waits for a state of the nodes.
+func (w *world) nodesUntil(what string, within time.Duration, ok func([]campaign.NodeStatus) bool) {
+	w.t.Helper()
+	var nodes []campaign.NodeStatus
+	for deadline := time.Now().Add(within); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
+		if nodes = w.nodes(); ok(nodes) {
+			return
+		}
+	}
+	w.t.Fatalf("%s: not within %v; the nodes were %+v", what, within, nodes)
+}
+
+// Four daemons share a channel; two are killed. The provider never sees more than
+// the rate, all of it again once the leases of the dead have ended, and nobody
+// gets anything twice.
+func TestFourDaemonsTwoKilled(t *testing.T) {
+	t.Parallel()
+	const limit = 80
+	w := newWorldAt(t, limit, "--profile", "clean", "--latency", "50ms")
+	w.audience(3600)
+	w.daemon()
+	daemons := []*process{w.another(), w.another(), w.another()}
+	w.nodesUntil("all have a part of the rate", 15*time.Second, func(nodes []campaign.NodeStatus) bool {
+		shared := 0.0
+		for _, n := range nodes {
+			if n.State != campaign.NodeRunning || len(n.Channels) != 1 || n.Channels[0].Share == nil || *n.Channels[0].Share == 0 {
+				return false
+			}
+			shared += *n.Channels[0].Share
+		}
+		return len(nodes) == 4 && shared > limit*0.99
+	})
+	w.ctl(0, "campaign", "launch", "-f", "spring.yaml", "--yes")
+	time.Sleep(6 * time.Second)
+	w.kill(daemons[0], daemons[2])
+	killed := time.Now()
+	time.Sleep(23 * time.Second)
+	end := time.Now()
+	w.ctl(0, "campaign", "pause", "spring")
+
+	lost := 0
+	for _, n := range w.nodes() {
+		if n.State == campaign.NodeIsLost {
+			lost++
+		}
+	}
+	if lost != 2 {
+		t.Errorf("%d nodes are shown as lost, two were killed", lost)
+	}
+	s := w.provider()
+	w.nobodyTwice(s, limit, 4)
+	before, after := s.rate(killed.Add(-3*time.Second), killed), s.rate(killed.Add(15*time.Second), end)
+	if after < 0.97*limit {
+		t.Errorf("after 15 seconds only %.1f/s of %d/s", after, limit)
+	}
+	t.Logf("%d POSTs, %.1f/s before the kills, %.1f/s in the 15 s after, %.1f/s then; at most %d within a second",
+		len(s.at), before, s.rate(killed, killed.Add(15*time.Second)), after, s.most())
+}
+
+// Daemons that are restarted one after the other leave no pause, and whoever stops
+// leaves nothing in doubt.
+func TestRollingRestartLeavesNoPause(t *testing.T) {
+	t.Parallel()
+	const limit = 40
+	w := newWorldAt(t, limit, "--profile", "clean", "--latency", "100ms")
+	w.audience(1600)
+	other := *w
+	other.listen = freeAddr(t)
+	first, second := w.daemon(), other.daemon()
+	w.ctl(0, "campaign", "launch", "-f", "spring.yaml", "--yes")
+	w.until("something sent", func(s campaign.Status) bool { return s.Counts[campaign.Read] > 50 })
+	for range 2 { // each of them, twice
+		w.stop(first)
+		if n := w.nodes(); len(n) != 1 {
+			t.Errorf("after a clean stop %d nodes are listed", len(n))
+		}
+		first = w.daemon()
+		time.Sleep(2 * time.Second)
+		w.stop(second)
+		second = other.daemon()
+		time.Sleep(2 * time.Second)
+	}
+	s := w.until("completed", func(s campaign.Status) bool { return s.State == campaign.Completed })
+	if n := s.Counts[campaign.Unknown]; n != 0 {
+		t.Errorf("%d unknown", n)
+	}
+	p := w.provider()
+	w.nobodyTwice(p, limit, 2)
+	if gap := p.gap(); gap > 1500*time.Millisecond {
+		t.Errorf("nothing was sent for %v", gap)
+	}
+	took := p.at[len(p.at)-1].Sub(p.at[0])
+	if used := float64(len(p.at)) / took.Seconds() / limit; used < 0.75 {
+		t.Errorf("only %.2f of the rate was used", used)
+	}
+	t.Logf("%d POSTs in %v, %.1f/s; at most %d within a second, none for at most %v", len(p.at), took.Round(time.Second),
+		float64(len(p.at))/took.Seconds(), p.most(), p.gap().Round(time.Millisecond))
+	w.until("everything read", func(s campaign.Status) bool { return s.Counts[campaign.Read] == 1200 })
+	w.adds(1600)
+}
