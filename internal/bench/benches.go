@@ -7,6 +7,7 @@ func Benches() []Bench {
 		importBench(),
 		planBench(),
 		launchBench(),
+		enqueueBench(),
 		webhookBench(),
 		statusBench(),
 	}

@@ -3,10 +3,12 @@ package postgres
 import (
 	"context"
 	_ "embed"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -195,6 +197,27 @@ func (s *Store) SetCampaignRate(ctx context.Context, id campaign.ID, rate float6
 		return fmt.Errorf("change the rate of campaign %d: %w", id, translate(err))
 	}
 	return nil
+}
+
+// Enqueue calls campaign.enqueue as another service does, in a transaction of its
+// own, and gives the moment just before the commit was asked for.
+func (s *Store) Enqueue(ctx context.Context, channel, template, language, phone string, parameters []byte, key, priority string) (campaign.MessageID, time.Time, error) {
+	tx, err := s.pool.Begin(ctx)
+	if err != nil {
+		return 0, time.Time{}, fmt.Errorf("enqueue: %w", translate(err))
+	}
+	defer func() { _ = tx.Rollback(ctx) }() // does nothing after the commit
+	var id campaign.MessageID
+	err = tx.QueryRow(ctx, `SELECT campaign.enqueue($1, $2, $3, $4, $5, $6, priority => $7)`,
+		channel, template, language, phone, json.RawMessage(parameters), key, priority).Scan(&id)
+	if err != nil {
+		return 0, time.Time{}, fmt.Errorf("enqueue: %w", translate(err))
+	}
+	at := time.Now()
+	if err := tx.Commit(ctx); err != nil {
+		return 0, time.Time{}, fmt.Errorf("enqueue: %w", translate(err))
+	}
+	return id, at, nil
 }
 
 // Settle does what time does between a plan and its launch: dead rows go, the
