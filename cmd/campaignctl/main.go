@@ -80,17 +80,18 @@ func newApp(p *program) *cli.App {
 			phoneCommand(p),
 			errorCommand(p),
 			nodeCommand(p),
+			auditCommand(p),
 			simulatorCommand(p),
 			benchCommand(p),
 			completionCommand(p),
 		},
 	}
-	prepare(app.Commands)
+	prepare("", app.Commands)
 	return app
 }
 
 // prepare does for the whole tree what every command needs.
-func prepare(commands []*cli.Command) {
+func prepare(path string, commands []*cli.Command) {
 	for _, c := range commands {
 		c.HideHelp = true
 		for _, f := range c.Flags {
@@ -99,12 +100,13 @@ func prepare(commands []*cli.Command) {
 			}
 		}
 		c.OnUsageError = func(_ *cli.Context, err error, _ bool) error { return badValue(err) }
-		prepare(c.Subcommands)
+		note(path+c.Name, c)
+		prepare(path+c.Name+" ", c.Subcommands)
 	}
 }
 
 // later are commands of coming versions. They are refused by name, so that a
 // script learns why, and are not listed.
 var later = [...]string{
-	"audit", "doctor",
+	"doctor",
 }

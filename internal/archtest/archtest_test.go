@@ -92,7 +92,10 @@ type goPackage struct {
 
 func (p goPackage) room() string { return strings.TrimPrefix(p.ImportPath, module) }
 
-func isCommand(room string) bool { return strings.HasPrefix(room, "cmd/") }
+// isCommand: an example is a program of somebody else's.
+func isCommand(room string) bool {
+	return strings.HasPrefix(room, "cmd/") || strings.HasPrefix(room, "examples/")
+}
 
 func TestPackagesImportWhatTheirRoomMay(t *testing.T) {
 	t.Parallel()

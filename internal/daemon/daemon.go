@@ -108,11 +108,13 @@ func New(ctx context.Context, config Config) (*Daemon, error) {
 	d.sender = sender.New(d.writes, sender.Config{Node: node, Store: store, Connect: config.Connect, Fingerprint: fingerprint, Logger: log, MaxWorkers: config.MaxWorkers,
 		Observe: measured.Channel})
 	workers := river.NewWorkers()
+	river.AddWorker(workers, &enqueueWorker{store: config.Store, log: log})
 	river.AddWorker(workers, &partitionWorker{store: config.Store, log: log, retention: config.Retention})
 	jobs, err := queue.Worker(store.Pool(), queue.Config{
 		ID:      node,
 		Logger:  slog.New(levelled{log.Handler(), slog.LevelWarn}),
 		Workers: workers,
+		Enqueue: config.Roles.Send,
 		Periodic: []*river.PeriodicJob{river.NewPeriodicJob(river.PeriodicInterval(time.Hour),
 			func() (river.JobArgs, *river.InsertOpts) {
 				return queue.Partitions{}, &river.InsertOpts{Queue: queue.Maintenance, MaxAttempts: 3}

@@ -25,12 +25,14 @@ const (
 	booksEvery = 500 * time.Millisecond
 	// repairEvery is design §4.7's.
 	repairEvery = 15 * time.Second
+	// forgetEvery bounds how long what was kept long enough is kept on.
+	forgetEvery = time.Minute
 )
 
 func (j *janitor) Run(ctx context.Context) error {
 	tick := time.NewTicker(booksEvery)
 	defer tick.Stop()
-	var repaired time.Time
+	var repaired, forgot time.Time
 	first := true
 	for {
 		if time.Since(repaired) >= repairEvery {
@@ -45,6 +47,11 @@ func (j *janitor) Run(ctx context.Context) error {
 			if done.Unknown+done.Requeued > 0 {
 				j.log.Warn("repaired what a crash left", "unknown", done.Unknown, "requeued", done.Requeued)
 			}
+		}
+		if time.Since(forgot) >= forgetEvery {
+			forgot = time.Now()
+			_, err := j.store.ForgetKeys(ctx)
+			j.report(ctx, "cannot forget idempotency keys", err)
 		}
 		j.books(ctx)
 		select {

@@ -38,6 +38,9 @@ func (s *Store) Launch(ctx context.Context, id campaign.ID) (campaign.State, boo
 			return nil
 		}
 		started = true
+		if err := s.audit(ctx, tx, act{action: "launch", object: "campaign", id: int64(id)}); err != nil {
+			return err
+		}
 		return tx.QueryRow(ctx, `
 			UPDATE campaign.campaigns
 			   SET state = CASE WHEN starts_at > clock_timestamp() THEN 'scheduled' ELSE 'running' END,
@@ -100,6 +103,9 @@ func (s *Store) Pause(ctx context.Context, id campaign.ID, reason string) error 
 		if !state.Open() {
 			return campaign.ErrState.With("it is "+string(state), "only a campaign that is not over can be paused")
 		}
+		if err := s.audit(ctx, tx, act{action: "pause", object: "campaign", id: int64(id), reason: reason}); err != nil {
+			return err
+		}
 		return putHold(ctx, tx, campaign.Hold{Scope: campaign.HoldCampaign, ScopeID: int64(id), Source: campaign.SourcePerson, Reason: reason})
 	})
 	if err != nil {
@@ -128,6 +134,9 @@ func (s *Store) Resume(ctx context.Context, id campaign.ID) ([]campaign.Hold, er
 		if _, err := tx.Exec(ctx, campaignResumeSQL, pgx.StrictNamedArgs{"campaign": id}); err != nil {
 			return err
 		}
+		if err := s.audit(ctx, tx, act{action: "resume", object: "campaign", id: int64(id)}); err != nil {
+			return err
+		}
 		var err error
 		remaining, err = campaignHolds(ctx, tx, id)
 		return err
@@ -154,6 +163,9 @@ func (s *Store) Cancel(ctx context.Context, id campaign.ID) error {
 			return nil
 		case campaign.Completed:
 			return campaign.ErrState.With("it is completed", "there is nothing left to cancel")
+		}
+		if err := s.audit(ctx, tx, act{action: "cancel", object: "campaign", id: int64(id)}); err != nil {
+			return err
 		}
 		_, err := tx.Exec(ctx, `UPDATE campaign.campaigns SET state = 'cancelled', finished_at = clock_timestamp() WHERE id = $1`, id)
 		return err
@@ -301,6 +313,7 @@ func (s *Store) Direct(ctx context.Context, channel campaign.ChannelID, template
 		}
 		b := &pgx.Batch{}
 		queueCounts(b, map[counterKey]int64{{0, channel, campaign.Queued, ""}: 1})
+		s.queueAudit(ctx, b, act{action: "send", object: "message", id: int64(turn.Message), count: 1})
 		return tx.SendBatch(ctx, b).Close()
 	})
 	if err != nil {

@@ -35,10 +35,16 @@ func (s *Store) AddChannel(ctx context.Context, c campaign.Channel) (campaign.Ch
 	if c.OnUnknown == "" {
 		c.OnUnknown = "hold"
 	}
-	err := s.pool.QueryRow(ctx, channelAddSQL, pgx.StrictNamedArgs{
-		"account": c.Account, "name": c.Name, "phone": c.Phone, "base_url": c.BaseURL, "dialect": c.Dialect,
-		"key_ref": c.KeyRef, "webhook_secret_ref": c.WebhookSecretRef, "rate": c.Rate, "on_unknown": c.OnUnknown,
-	}).Scan(&c.ID, &c.AccountID, &c.CreatedAt, &c.UpdatedAt)
+	err := s.inTx(ctx, func(tx pgx.Tx) error {
+		err := tx.QueryRow(ctx, channelAddSQL, pgx.StrictNamedArgs{
+			"account": c.Account, "name": c.Name, "phone": c.Phone, "base_url": c.BaseURL, "dialect": c.Dialect,
+			"key_ref": c.KeyRef, "webhook_secret_ref": c.WebhookSecretRef, "rate": c.Rate, "on_unknown": c.OnUnknown,
+		}).Scan(&c.ID, &c.AccountID, &c.CreatedAt, &c.UpdatedAt)
+		if err != nil {
+			return err
+		}
+		return s.audit(ctx, tx, act{action: "add", object: "channel", id: int64(c.ID), name: c.Name})
+	})
 	if err != nil {
 		return campaign.Channel{}, fmt.Errorf("add channel %q: %w", c.Name, channelError(err, c))
 	}
@@ -114,7 +120,7 @@ func (s *Store) ChannelByID(ctx context.Context, id campaign.ChannelID) (campaig
 // one forgets it. A URL that another channel uses is ErrConflict: events of two
 // numbers could not be told apart.
 func (s *Store) SetChannelWebhook(ctx context.Context, id campaign.ChannelID, url string) error {
-	tag, err := s.pool.Exec(ctx, `UPDATE campaign.channels SET webhook_url = NULLIF($2, ''), updated_at = now() WHERE id = $1`, id, url)
+	tag, err := s.execNoted(ctx, act{action: "webhook", object: "channel", id: int64(id)}, `UPDATE campaign.channels SET webhook_url = NULLIF($2, ''), updated_at = now() WHERE id = $1`, id, url)
 	switch {
 	case violates(err, "channels_webhook_url_key"):
 		return s.webhookTaken(ctx, url)

@@ -51,7 +51,7 @@ func (s *Store) contacts(ctx context.Context, phone, matchKey string) ([]campaig
 // opt-out back. Who is not a contact yet becomes one. It returns how many
 // contacts changed: all forms of a number count.
 func (s *Store) SetOptIn(ctx context.Context, people []campaign.ContactRow, source string) (int64, error) {
-	return s.setConsent(ctx, people, contactOptInSQL, source)
+	return s.setConsent(ctx, people, "opt-in", contactOptInSQL, source)
 }
 
 // SetOptOut notes that people do not want marketing. Who is not a contact yet
@@ -60,10 +60,10 @@ func (s *Store) SetOptIn(ctx context.Context, people []campaign.ContactRow, sour
 // returns no further message to them is claimed. It returns how many contacts
 // changed.
 func (s *Store) SetOptOut(ctx context.Context, people []campaign.ContactRow, source string) (int64, error) {
-	return s.setConsent(ctx, people, contactOptOutSQL, source)
+	return s.setConsent(ctx, people, "opt-out", contactOptOutSQL, source)
 }
 
-func (s *Store) setConsent(ctx context.Context, people []campaign.ContactRow, statement, source string) (int64, error) {
+func (s *Store) setConsent(ctx context.Context, people []campaign.ContactRow, action, statement, source string) (int64, error) {
 	people = slices.Clone(people)
 	slices.SortFunc(people, func(a, b campaign.ContactRow) int { return cmp.Compare(a.Phone, b.Phone) })
 	var phones, keys, countries, nanps []string
@@ -81,8 +81,10 @@ func (s *Store) setConsent(ctx context.Context, people []campaign.ContactRow, st
 			return err
 		}
 		tag, err := tx.Exec(ctx, statement, pgx.StrictNamedArgs{"match_keys": keys, "source": plainText(source)})
-		changed = tag.RowsAffected()
-		return err
+		if changed = tag.RowsAffected(); err != nil || changed == 0 {
+			return err
+		}
+		return s.audit(ctx, tx, act{action: action, object: "people", count: changed})
 	})
 	if err != nil {
 		return 0, fmt.Errorf("set the consent of %d people: %w", len(people), translate(err))

@@ -21,6 +21,11 @@ func (s *Store) PutHold(ctx context.Context, h campaign.Hold) error {
 		if err := lockExclusively(ctx, tx, keys...); err != nil {
 			return err
 		}
+		if h.Source == campaign.SourcePerson {
+			if err := s.audit(ctx, tx, act{action: "pause", object: string(h.Scope), id: h.ScopeID, reason: h.Reason}); err != nil {
+				return err
+			}
+		}
 		return putHold(ctx, tx, h)
 	})
 	if err != nil {
@@ -46,15 +51,25 @@ func (s *Store) PauseChannel(ctx context.Context, id campaign.ChannelID, reason 
 // ResumeChannel lifts every hold on a channel and on its account: a person can
 // lift any. It returns what it lifted.
 func (s *Store) ResumeChannel(ctx context.Context, id campaign.ChannelID) ([]campaign.Hold, error) {
-	rows, err := s.pool.Query(ctx, `
-		DELETE FROM campaign.holds AS h
-		 WHERE h.scope = 'channel' AND h.scope_id = $1
-		    OR h.scope = 'account' AND h.scope_id = (SELECT account_id FROM campaign.channels WHERE id = $1)
-		RETURNING h.id, h.scope, h.scope_id, h.source, h.reason, h.until, h.created_at`, id)
+	var lifted []campaign.Hold
+	err := s.inTx(ctx, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, `
+			DELETE FROM campaign.holds AS h
+			 WHERE h.scope = 'channel' AND h.scope_id = $1
+			    OR h.scope = 'account' AND h.scope_id = (SELECT account_id FROM campaign.channels WHERE id = $1)
+			RETURNING h.id, h.scope, h.scope_id, h.source, h.reason, h.until, h.created_at`, id)
+		if err != nil {
+			return err
+		}
+		if lifted, err = collectHolds(rows); err != nil || len(lifted) == 0 {
+			return err
+		}
+		return s.audit(ctx, tx, act{action: "resume", object: "channel", id: int64(id)})
+	})
 	if err != nil {
 		return nil, fmt.Errorf("resume channel %d: %w", id, translate(err))
 	}
-	return collectHolds(rows)
+	return lifted, nil
 }
 
 // ChannelHolds lists the holds that stand on a channel and its account.

@@ -54,8 +54,10 @@ func (s *Store) DeleteList(ctx context.Context, name string) (campaign.List, []c
 		if err != nil {
 			return err
 		}
-		_, err = tx.Exec(ctx, `DELETE FROM campaign.lists WHERE id = $1`, deleted.ID)
-		return err
+		if _, err := tx.Exec(ctx, `DELETE FROM campaign.lists WHERE id = $1`, deleted.ID); err != nil {
+			return err
+		}
+		return s.audit(ctx, tx, act{action: "delete", object: "list", id: int64(deleted.ID), name: deleted.Name})
 	})
 	if err != nil {
 		return campaign.List{}, nil, fmt.Errorf("delete list %q: %w", name, translate(err))

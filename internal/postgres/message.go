@@ -208,7 +208,18 @@ func (s *Store) routes(ctx context.Context, t *transition) error {
 
 // change runs a decision over messages by id.
 func (s *Store) change(ctx context.Context, ids []campaign.MessageID, decide func(*lockedMessage, campaign.Circumstances)) ([]*lockedMessage, error) {
+	return s.changeNoted(ctx, ids, nil, decide)
+}
+
+// changeNoted is change for a person's decision, which the audit notes.
+func (s *Store) changeNoted(ctx context.Context, ids []campaign.MessageID, by *act, decide func(*lockedMessage, campaign.Circumstances)) ([]*lockedMessage, error) {
 	t := transition{ids: ids, contacts: true, decide: decide}
+	if by != nil {
+		t.after = func(b *pgx.Batch) {
+			by.count = int64(len(ids))
+			s.queueAudit(ctx, b, *by)
+		}
+	}
 	if err := s.routes(ctx, &t); err != nil {
 		return nil, err
 	}

@@ -43,43 +43,19 @@ func makePartitions(ctx context.Context, conn *pgx.Conn, need int64) error {
 
 func partitionName(n int64) string { return fmt.Sprintf("messages_%05d", n) }
 
-// makePartition makes one partition by CREATE ... LIKE and ATTACH: attaching
-// takes a lock that goes with reads and writes, CREATE ... PARTITION OF does not.
-// The check constraint spares ATTACH its scan.
+// makePartition has the database make one partition: a daemon need not own the
+// table.
 func makePartition(ctx context.Context, conn *pgx.Conn, n int64) error {
-	name := partitionName(n)
-	table := pgx.Identifier{"campaign", name}
-	from, to := n*partitionSize, (n+1)*partitionSize
-	err := pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, int64(migrateLock+1)); err != nil {
-			return err
-		}
-		var exists bool
-		if err := tx.QueryRow(ctx, `SELECT to_regclass($1) IS NOT NULL`, table.Sanitize()).Scan(&exists); err != nil || exists {
-			return err
-		}
-		// Fillfactor 80: a message is written six times in its life; room in its
-		// own page keeps those updates HOT. Vacuum early: a partition of 25 million
-		// rows would otherwise collect 5 million dead ones first.
-		_, err := tx.Exec(ctx, fmt.Sprintf(`
-			CREATE TABLE %[1]s (LIKE campaign.messages INCLUDING ALL)
-			  WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_insert_scale_factor = 0.1,
-			        autovacuum_analyze_scale_factor = 0.05, autovacuum_vacuum_cost_delay = 1);
-			ALTER TABLE %[1]s ADD CONSTRAINT %[2]s CHECK (id >= %[3]d AND id < %[4]d);
-			ALTER TABLE campaign.messages ATTACH PARTITION %[1]s FOR VALUES FROM (%[3]d) TO (%[4]d);
-			ALTER TABLE %[1]s DROP CONSTRAINT %[2]s`,
-			table.Sanitize(), pgx.Identifier{name + "_range"}.Sanitize(), from, to))
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("make partition %s: %w", name, err)
+	if _, err := conn.Exec(ctx, `SELECT campaign.make_message_partition($1)`, n); err != nil {
+		return fmt.Errorf("make partition %s: %w", partitionName(n), translate(err))
 	}
 	return nil
 }
 
 // DropPartitions drops the partitions whose every message was created before the
 // given time and belongs to no campaign that is still open, and returns their
-// names. Detaching is concurrent: senders do not wait.
+// names. Senders wait for the instant of detaching; where it has to wait itself, it
+// gives up after a second, and the next call tries again.
 func (s *Store) DropPartitions(ctx context.Context, before time.Time) ([]string, error) {
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
@@ -111,8 +87,7 @@ func (s *Store) DropPartitions(ctx context.Context, before time.Time) ([]string,
 			continue
 		}
 		for _, statement := range []string{
-			`ALTER TABLE campaign.messages DETACH PARTITION ` + table + ` CONCURRENTLY`,
-			`DROP TABLE ` + table,
+			fmt.Sprintf(`SELECT campaign.drop_message_partition(%d)`, n),
 			fmt.Sprintf(`DELETE FROM campaign.attempts WHERE message_id >= %d AND message_id < %d`, n*partitionSize, (n+1)*partitionSize),
 			fmt.Sprintf(`DELETE FROM campaign.provider_ids WHERE message_id >= %d AND message_id < %d`, n*partitionSize, (n+1)*partitionSize),
 		} {

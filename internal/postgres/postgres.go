@@ -25,6 +25,7 @@ import (
 type Store struct {
 	pool       *pgxpool.Pool
 	deployment string
+	actor      actor // for the audit
 	people     personHash
 	flowing    sync.Map // campaign.ChannelID: its webhooks flow, and the database knows
 	times      timeRules
@@ -104,7 +105,7 @@ func Open(ctx context.Context, pool *pgxpool.Pool) (*Store, error) {
 	if err := checkSchema(ctx, pool); err != nil {
 		return nil, err
 	}
-	s := &Store{pool: pool}
+	s := &Store{pool: pool, actor: thisActor()}
 	var key string
 	err := pool.QueryRow(ctx, `SELECT (SELECT value FROM campaign.settings WHERE key = 'deployment'),
 	                                  (SELECT value FROM campaign.settings WHERE key = 'person_key')`).Scan(&s.deployment, &key)

@@ -64,7 +64,7 @@ func (s *Store) Resolve(ctx context.Context, id campaign.ID, resend bool, only [
 		if err := rows.Err(); err != nil {
 			return done, translate(err)
 		}
-		decided, err := s.resolve(ctx, ids, resend, false)
+		decided, err := s.resolve(ctx, ids, resend, false, resolution(id, only, resend))
 		done.Messages += decided
 		if err != nil || n < 1000 {
 			return done, err
@@ -72,11 +72,28 @@ func (s *Store) Resolve(ctx context.Context, id campaign.ID, resend bool, only [
 	}
 }
 
-func (s *Store) resolve(ctx context.Context, ids []campaign.MessageID, resend, once bool) (int, error) {
+// resolution is what the audit notes of a decision.
+func resolution(id campaign.ID, only []campaign.MessageID, resend bool) *act {
+	a := &act{action: "resolve", object: "campaign", id: int64(id)}
+	a.detail = "fail"
+	if resend {
+		a.detail = "resend"
+	}
+	if id == 0 {
+		a.object = "message"
+		if len(only) == 1 {
+			a.id = int64(only[0])
+		}
+	}
+	return a
+}
+
+// resolve notes a person's decision; on_unknown's needs none.
+func (s *Store) resolve(ctx context.Context, ids []campaign.MessageID, resend, once bool, by *act) (int, error) {
 	if len(ids) == 0 {
 		return 0, nil
 	}
-	rows, err := s.change(ctx, slices.Clone(ids), func(m *lockedMessage, c campaign.Circumstances) {
+	rows, err := s.changeNoted(ctx, slices.Clone(ids), by, func(m *lockedMessage, c campaign.Circumstances) {
 		m.claimed = (!once || m.Resends == 0) && m.Message.Resolve(resend, c)
 	})
 	if err != nil {
@@ -116,10 +133,10 @@ func (s *Store) ResolveDue(ctx context.Context) (resent, failed int, err error) 
 	if err := rows.Err(); err != nil {
 		return 0, 0, translate(err)
 	}
-	if resent, err = s.resolve(ctx, again, true, true); err != nil {
+	if resent, err = s.resolve(ctx, again, true, true, nil); err != nil {
 		return resent, 0, err
 	}
-	failed, err = s.resolve(ctx, given, false, true)
+	failed, err = s.resolve(ctx, given, false, true, nil)
 	return resent, failed, err
 }
 
@@ -138,7 +155,7 @@ func (s *Store) Retry(ctx context.Context, id campaign.ID, code string) (int, er
 			return n, nil
 		}
 		after = ids[len(ids)-1]
-		rows, err := s.change(ctx, ids, func(m *lockedMessage, c campaign.Circumstances) {
+		rows, err := s.changeNoted(ctx, ids, &act{action: "retry", object: "campaign", id: int64(id), detail: code}, func(m *lockedMessage, c campaign.Circumstances) {
 			m.claimed = m.ErrorCode == code && m.Message.Retry(c)
 		})
 		if err != nil {
@@ -165,7 +182,7 @@ func (s *Store) WebhooksUnknown(ctx context.Context) error {
 // Replay makes stored deliveries unapplied, so that they are applied once more;
 // applying twice changes nothing that was right. It returns how many it was.
 func (s *Store) Replay(ctx context.Context, channel campaign.ChannelID, since time.Time) (int64, error) {
-	tag, err := s.pool.Exec(ctx, `UPDATE campaign.webhooks SET applied_at = NULL
+	tag, err := s.execNoted(ctx, act{action: "replay", object: "channel", id: int64(channel)}, `UPDATE campaign.webhooks SET applied_at = NULL
 	                               WHERE received_at >= $1 AND applied_at IS NOT NULL AND ($2 = 0 OR channel_id = $2)`, since, channel)
 	if err != nil {
 		return 0, fmt.Errorf("replay webhooks: %w", translate(err))

@@ -39,7 +39,10 @@ func (s *Store) CreateSchedule(ctx context.Context, t campaign.Timetable, replac
 		}
 		var id int64
 		err := tx.QueryRow(ctx, scheduleInsertSQL, args).Scan(&id)
-		if created = err == nil; created || !errors.Is(err, pgx.ErrNoRows) {
+		if created = err == nil; created {
+			return s.audit(ctx, tx, act{action: "add", object: "schedule", id: id, name: t.Name})
+		}
+		if !errors.Is(err, pgx.ErrNoRows) {
 			return err
 		}
 		former, err := schedules(ctx, tx, t.Name, nil)
@@ -55,7 +58,10 @@ func (s *Store) CreateSchedule(ctx context.Context, t campaign.Timetable, replac
 		}
 		args["replace"] = true
 		created = true
-		return tx.QueryRow(ctx, scheduleInsertSQL, args).Scan(&id)
+		if err := tx.QueryRow(ctx, scheduleInsertSQL, args).Scan(&id); err != nil {
+			return err
+		}
+		return s.audit(ctx, tx, act{action: "replace", object: "schedule", id: id, name: t.Name})
 	})
 	if err != nil {
 		return campaign.Timetable{}, false, fmt.Errorf("store schedule %q: %w", t.Name, translate(err))
@@ -125,7 +131,7 @@ func (s *Store) Occurrences(ctx context.Context, schedule int64, limit int) ([]c
 
 // PauseSchedule has the moments of a timetable skipped until it is resumed.
 func (s *Store) PauseSchedule(ctx context.Context, name, reason string) (campaign.Timetable, error) {
-	return s.changeSchedule(ctx, name, `UPDATE campaign.schedules SET paused_at = COALESCE(paused_at, clock_timestamp()), pause_reason = $2, updated_at = clock_timestamp() WHERE name = $1`, plainText(reason))
+	return s.changeSchedule(ctx, act{action: "pause", object: "schedule", reason: reason}, name, `UPDATE campaign.schedules SET paused_at = COALESCE(paused_at, clock_timestamp()), pause_reason = $2, updated_at = clock_timestamp() WHERE name = $1`, plainText(reason))
 }
 
 // ResumeSchedule goes on with the moments from next on, and notes those that were
@@ -144,7 +150,10 @@ func (s *Store) ResumeSchedule(ctx context.Context, t campaign.Timetable, next *
 			return err
 		}
 		_, err = tx.Exec(ctx, `UPDATE campaign.schedules SET paused_at = NULL, pause_reason = '', next_at = $2, updated_at = clock_timestamp() WHERE id = $1`, t.ID, next)
-		return err
+		if err != nil {
+			return err
+		}
+		return s.audit(ctx, tx, act{action: "resume", object: "schedule", id: t.ID, name: t.Name})
 	})
 	if err != nil {
 		return campaign.Timetable{}, fmt.Errorf("resume schedule %q: %w", t.Name, translate(err))
@@ -159,16 +168,17 @@ func (s *Store) DeleteSchedule(ctx context.Context, name string) (campaign.Timet
 	if err != nil {
 		return t, err
 	}
-	_, err = s.pool.Exec(ctx, `DELETE FROM campaign.schedules WHERE id = $1`, t.ID)
+	_, err = s.execNoted(ctx, act{action: "delete", object: "schedule", id: t.ID, name: t.Name}, `DELETE FROM campaign.schedules WHERE id = $1`, t.ID)
 	return t, wrap("delete a schedule", err)
 }
 
-func (s *Store) changeSchedule(ctx context.Context, name, statement string, args ...any) (campaign.Timetable, error) {
+func (s *Store) changeSchedule(ctx context.Context, what act, name, statement string, args ...any) (campaign.Timetable, error) {
 	t, err := s.Schedule(ctx, name)
 	if err != nil {
 		return t, err
 	}
-	if _, err := s.pool.Exec(ctx, statement, append([]any{t.Name}, args...)...); err != nil {
+	what.id, what.name = t.ID, t.Name
+	if _, err := s.execNoted(ctx, what, statement, append([]any{t.Name}, args...)...); err != nil {
 		return t, fmt.Errorf("change schedule %q: %w", name, translate(err))
 	}
 	return s.Schedule(ctx, name)

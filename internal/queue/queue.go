@@ -38,6 +38,12 @@ const (
 	// CompletedRetention is short because messages keep the history, and every
 	// finished job makes the scheduler's and the cleaner's scans longer.
 	CompletedRetention = 10 * time.Minute
+	// CancelledRetention is long because a cancelled job is what a service asked for
+	// and was refused: it must find the reason. They are few.
+	CancelledRetention = 30 * 24 * time.Hour
+	// enqueueWorkers is some thousand messages a second, and fewer connections than
+	// the smallest pool has.
+	enqueueWorkers = 4
 )
 
 // Name gives a channel's queue; high is the one whose messages overtake
@@ -82,6 +88,7 @@ type Config struct {
 	Logger   *slog.Logger
 	Workers  *river.Workers
 	Periodic []*river.PeriodicJob
+	Enqueue  bool // work the jobs by which services ask for messages
 }
 
 // Maintenance is the queue of the daemon's own periodic jobs.
@@ -91,18 +98,22 @@ const Maintenance = "maintenance"
 // channels appear. Whatever a node works, it registers every kind: a leader
 // discards stuck jobs of kinds that it does not know.
 func Worker(pool *pgxpool.Pool, c Config) (*river.Client[pgx.Tx], error) {
+	queues := map[string]river.QueueConfig{Maintenance: {MaxWorkers: 1}}
+	if c.Enqueue {
+		queues[Enqueue] = river.QueueConfig{MaxWorkers: enqueueWorkers, FetchCooldown: 10 * time.Millisecond}
+	}
 	return river.NewClient(riverpgxv5.New(pool), &river.Config{
 		ID:                          c.ID,
 		Schema:                      Schema,
 		Logger:                      c.Logger,
 		Workers:                     c.Workers,
 		PeriodicJobs:                c.Periodic,
-		Queues:                      map[string]river.QueueConfig{Maintenance: {MaxWorkers: 1}},
+		Queues:                      queues,
 		JobTimeout:                  JobTimeout,
 		RescueStuckJobsAfter:        RescueAfter,
 		MaxAttempts:                 MaxAttempts,
 		CompletedJobRetentionPeriod: CompletedRetention,
-		CancelledJobRetentionPeriod: CompletedRetention,
+		CancelledJobRetentionPeriod: CancelledRetention,
 		// The indexes that are left after our migration dropped the GIN ones.
 		ReindexerIndexNames: []string{"river_job_prioritized_fetching_index", "river_job_state_and_finalized_at_index", "river_job_unique_idx"},
 	})
