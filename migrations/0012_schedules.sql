@@ -97,149 +97,189 @@ COMMENT ON COLUMN campaign.media_files.used_at IS 'forgotten 90 days after this,
 -- cancelled, with a reason that "campaign status" shows.
 CREATE FUNCTION campaign.launch(spec jsonb, idempotency_key text) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $function$
+#variable_conflict use_variable
 DECLARE
-    known    CONSTANT text[] := '{name,key,channel,template,audience,parameters,schedule,rate,on_unknown,us_marketing,us_territories,retry}';
+    known    CONSTANT text[] := '{name,key,channel,template,audience,parameters,schedule,rate,on_unknown,us_marketing,us_territories,opt_in,frequency_cap,retry}';
     asked    campaign.launch_requests;
     the_hash text;
     the_name text;
     the_key  text;
     word     text;
-    slot     text;
     source   jsonb;
     channel  bigint;
     audience jsonb;
     template jsonb;
     language text;
     made     bigint;
+    -- What is wrong, if anything is: as in the errors of campaign.enqueue.
+    code     text;
+    field    text;
+    problem  text;
+    detail   text;
+    remedy   text;
 BEGIN
-    IF idempotency_key IS NULL OR btrim(idempotency_key) = '' THEN
-        RAISE EXCEPTION 'idempotency_key is empty' USING ERRCODE = '22023', DETAIL = 'field: idempotency_key',
-            HINT = 'give what is the same when you ask again, such as the number of your order';
-    ELSIF length(idempotency_key) > 200 THEN
-        RAISE EXCEPTION 'idempotency_key is longer than 200 characters' USING ERRCODE = '22023', DETAIL = 'field: idempotency_key',
-            HINT = 'give a shorter one, or a hash of it';
-    ELSIF idempotency_key ~ '[[:cntrl:]]' THEN
-        RAISE EXCEPTION 'idempotency_key contains a control character' USING ERRCODE = '22023', DETAIL = 'field: idempotency_key',
-            HINT = 'give a text of one line';
-    ELSIF spec IS NULL OR jsonb_typeof(spec) <> 'object' THEN
-        RAISE EXCEPTION 'spec is not a JSON object' USING ERRCODE = '22023', DETAIL = 'field: spec',
-            HINT = 'give a campaign file as JSON: {"name":…,"channel":…,"template":{"name":…,"language":…},"audience":{"list":…}}';
-    END IF;
+    <<checks>>
+    BEGIN
+        code := 'WA007';
+        field := 'idempotency_key';
+        problem := 'there is no usable idempotency key';
+        remedy := 'give what names this campaign in your own records: a repeated call with it launches nothing twice';
+        detail := CASE WHEN COALESCE(btrim(idempotency_key), '') = '' THEN 'it is empty'
+                       WHEN length(idempotency_key) > 200 THEN 'it is longer than 200 characters'
+                       WHEN idempotency_key ~ '[[:cntrl:]]' THEN 'it contains a control character' END;
+        EXIT checks WHEN detail IS NOT NULL;
 
-    -- The key first: what was asked for before is the same campaign, whatever became
-    -- of its list since. A transaction under way with the same key is waited for.
-    the_hash := encode(sha256(convert_to(spec::text, 'UTF8')), 'hex');
-    INSERT INTO campaign.launch_requests AS r (source, caller, idempotency_key, document, document_hash, expires_at, due_at)
-    VALUES ('sql', session_user, launch.idempotency_key, spec::text, the_hash, clock_timestamp() + interval '24 hours', clock_timestamp())
-    ON CONFLICT ON CONSTRAINT launch_requests_key DO NOTHING
-    RETURNING r.* INTO asked;
-    IF NOT FOUND THEN
-        SELECT r.* INTO STRICT asked FROM campaign.launch_requests AS r
-         WHERE r.source = 'sql' AND r.caller = session_user AND r.idempotency_key = launch.idempotency_key;
-        IF asked.document_hash <> the_hash THEN
-            RAISE EXCEPTION 'idempotency_key % was used for another campaign', quote_literal(launch.idempotency_key)
-                USING ERRCODE = '23505', DETAIL = format('campaign %s was asked for with another spec', asked.campaign_id),
-                HINT = 'give another key, or the same spec';
+        field := 'spec';
+        problem := 'the spec is not a campaign';
+        remedy := 'give a campaign file as JSON: {"name":…,"channel":…,"template":{"name":…,"language":…},"audience":{"list":…}}';
+        detail := CASE WHEN spec IS NULL OR jsonb_typeof(spec) <> 'object' THEN 'it is not a JSON object' END;
+        EXIT checks WHEN detail IS NOT NULL;
+
+        -- The key first: what was asked for before is the same campaign, whatever
+        -- became of its list since. A transaction under way with the same key is
+        -- waited for.
+        the_hash := encode(sha256(convert_to(spec::text, 'UTF8')), 'hex');
+        INSERT INTO campaign.launch_requests AS r (source, caller, idempotency_key, document, document_hash, expires_at, due_at)
+        VALUES ('sql', session_user, idempotency_key, spec::text, the_hash, clock_timestamp() + interval '24 hours', clock_timestamp())
+        ON CONFLICT ON CONSTRAINT launch_requests_key DO NOTHING
+        RETURNING r.* INTO asked;
+        IF NOT FOUND THEN
+            SELECT r.* INTO STRICT asked FROM campaign.launch_requests AS r
+             WHERE r.source = 'sql' AND r.caller = session_user AND r.idempotency_key = launch.idempotency_key;
+            IF asked.document_hash = the_hash THEN
+                RETURN asked.campaign_id;
+            END IF;
+            code := 'WA001';
+            field := 'idempotency_key';
+            problem := 'this idempotency key was used with another spec';
+            detail := format('campaign %s was launched with it', asked.campaign_id);
+            remedy := 'repeat the call with the spec it had, or give another campaign a key of its own';
+            EXIT checks;
         END IF;
-        RETURN asked.campaign_id;
-    END IF;
 
-    SELECT k INTO word FROM jsonb_object_keys(spec) AS k WHERE k <> ALL (known) ORDER BY k LIMIT 1;
-    IF FOUND THEN
-        RAISE EXCEPTION 'spec: unknown key %', quote_ident(word) USING ERRCODE = '22023', DETAIL = 'field: ' || word,
-            HINT = 'known keys: ' || array_to_string(known, ', ');
-    END IF;
-    FOREACH word IN ARRAY ARRAY['name', 'channel'] LOOP
-        IF COALESCE(jsonb_typeof(spec->word), 'null') <> 'string' OR btrim(spec->>word) = '' THEN
-            RAISE EXCEPTION 'spec: % is missing', word USING ERRCODE = '22023', DETAIL = 'field: ' || word, HINT = 'give it a text';
+        problem := 'the spec has a key that is not known';
+        SELECT k, 'it is not a key of a campaign file' INTO field, detail FROM jsonb_object_keys(spec) AS k WHERE k <> ALL (known) ORDER BY k LIMIT 1;
+        remedy := 'one of ' || array_to_string(known, ', ');
+        EXIT checks WHEN detail IS NOT NULL;
+
+        FOREACH field IN ARRAY ARRAY['name', 'channel', 'template', 'audience'] LOOP
+            problem := 'the spec lacks a key, or has it with another type';
+            word := CASE WHEN field IN ('name', 'channel') THEN 'string' ELSE 'object' END;
+            detail := CASE WHEN COALESCE(jsonb_typeof(spec->field), 'null') <> word OR btrim(spec->>field) = '' THEN 'it is missing, or no ' || word END;
+            remedy := CASE field WHEN 'template' THEN 'such as {"name":"spring_sale","language":"en_US"}' WHEN 'audience' THEN 'such as {"list":"vips"}' ELSE 'give it a text' END;
+            EXIT checks WHEN detail IS NOT NULL;
+        END LOOP;
+        FOREACH field IN ARRAY ARRAY['parameters', 'schedule', 'retry'] LOOP
+            detail := CASE WHEN COALESCE(jsonb_typeof(spec->field), 'object') <> 'object' THEN 'it is no object' END;
+            remedy := 'give an object, or leave it out';
+            EXIT checks WHEN detail IS NOT NULL;
+        END LOOP;
+
+        the_name := btrim(spec->>'name');
+        the_key := CASE WHEN spec ? 'key' THEN btrim(COALESCE(spec->>'key', '')) ELSE btrim(idempotency_key) END;
+        problem := 'name or key cannot be used';
+        field := 'key';
+        remedy := 'give it a text, or leave it out: then it is the idempotency key';
+        detail := CASE WHEN jsonb_typeof(spec->'key') NOT IN ('string', 'number') OR the_key = '' THEN 'it is no text' END;
+        EXIT checks WHEN detail IS NOT NULL;
+        FOREACH field IN ARRAY ARRAY['name', 'key'] LOOP
+            word := CASE field WHEN 'name' THEN the_name ELSE the_key END;
+            remedy := 'give a text of one line and at most 200 characters';
+            detail := CASE WHEN length(word) > 200 THEN 'it is longer than 200 characters' WHEN word ~ '[[:cntrl:]]' THEN 'it contains a control character' END;
+            EXIT checks WHEN detail IS NOT NULL;
+        END LOOP;
+
+        SELECT c.id INTO channel FROM campaign.channels AS c WHERE c.name = spec->>'channel';
+        IF NOT FOUND THEN
+            code := 'WA002';
+            field := 'channel';
+            problem := 'there is no such channel';
+            detail := 'no channel has this name';
+            remedy := COALESCE('one of ' || (SELECT string_agg(c.name, ', ' ORDER BY c.name) FROM campaign.channels AS c), 'campaignctl channel add makes one');
+            EXIT checks;
         END IF;
-    END LOOP;
-    FOREACH word IN ARRAY ARRAY['template', 'audience'] LOOP
-        IF COALESCE(jsonb_typeof(spec->word), 'null') <> 'object' THEN
-            RAISE EXCEPTION 'spec: % is missing', word USING ERRCODE = '22023', DETAIL = 'field: ' || word,
-                HINT = CASE word WHEN 'template' THEN '"template":{"name":"spring_sale","language":"en_US"}' ELSE '"audience":{"list":"vips"}' END;
+
+        template := spec->'template';
+        language := CASE jsonb_typeof(template->'language') WHEN 'string' THEN template->>'language' WHEN 'object' THEN template->'language'->>'default' END;
+        field := 'template';
+        problem := 'the template is not said in full';
+        detail := CASE WHEN COALESCE(jsonb_typeof(template->'name'), 'null') <> 'string' OR language IS NULL THEN 'it needs a name and a language' END;
+        remedy := 'such as {"name":"spring_sale","language":"en_US"}, or "language":{"from":"language","default":"en_US"}';
+        EXIT checks WHEN detail IS NOT NULL;
+        PERFORM FROM campaign.templates AS t
+          WHERE t.channel_id = channel AND t.name = template->>'name' AND t.status <> 'DELETED'
+            AND lower(replace(t.language, '-', '_')) = lower(replace(language, '-', '_'));
+        IF NOT FOUND THEN
+            code := 'WA003';
+            problem := 'there is no such template';
+            detail := 'no template of this channel has this name and language';
+            remedy := 'campaignctl template sync fetches them, campaignctl template list shows them';
+            EXIT checks;
         END IF;
-    END LOOP;
-    FOREACH word IN ARRAY ARRAY['parameters', 'schedule', 'retry'] LOOP
-        IF COALESCE(jsonb_typeof(spec->word), 'object') <> 'object' THEN
-            RAISE EXCEPTION 'spec: % is not an object', word USING ERRCODE = '22023', DETAIL = 'field: ' || word, HINT = 'give an object, or leave it out';
+
+        audience := spec->'audience';
+        field := 'audience.file';
+        problem := 'the audience is not a list';
+        detail := CASE WHEN audience ? 'file' THEN 'a file cannot be read from a database' END;
+        remedy := 'campaignctl contact import FILE --list NAME, and then {"list":"NAME"}';
+        EXIT checks WHEN detail IS NOT NULL;
+        field := 'audience';
+        detail := CASE WHEN COALESCE(jsonb_typeof(audience->'list'), 'null') <> 'string' OR (SELECT count(*) FROM jsonb_object_keys(audience)) > 1
+                       THEN 'it is not {"list": name}' END;
+        remedy := 'such as {"list":"vips"}';
+        EXIT checks WHEN detail IS NOT NULL;
+        PERFORM FROM campaign.lists AS l WHERE l.name = audience->>'list';
+        IF NOT FOUND THEN
+            code := 'WA009';
+            field := 'audience.list';
+            problem := 'there is no such list';
+            detail := 'no list has this name';
+            remedy := 'campaignctl list list shows them';
+            EXIT checks;
         END IF;
-    END LOOP;
 
-    the_name := btrim(spec->>'name');
-    the_key := CASE WHEN spec ? 'key' THEN btrim(COALESCE(spec->>'key', '')) ELSE btrim(launch.idempotency_key) END;
-    IF jsonb_typeof(spec->'key') NOT IN ('string', 'number') OR the_key = '' THEN
-        RAISE EXCEPTION 'spec: key is empty' USING ERRCODE = '22023', DETAIL = 'field: key', HINT = 'give it a text, or leave it out: then it is idempotency_key';
-    ELSIF length(the_name) > 200 OR length(the_key) > 200 OR the_name ~ '[[:cntrl:]]' OR the_key ~ '[[:cntrl:]]' THEN
-        RAISE EXCEPTION 'spec: name and key are texts of one line and at most 200 characters' USING ERRCODE = '22023', DETAIL = 'field: name, key', HINT = 'shorten them';
-    END IF;
+        code := 'WA006';
+        problem := 'the parameters cannot be used';
+        FOR word, source IN SELECT p.key, p.value FROM jsonb_each(COALESCE(spec->'parameters', '{}')) AS p LOOP
+            field := 'parameters.' || word;
+            remedy := 'give a text, {"column": …} or a medium such as {"image":{"link":"https://…"}}';
+            detail := CASE WHEN jsonb_typeof(source) IN ('array', 'null') THEN 'it has no value'
+                           WHEN jsonb_typeof(source) = 'object' AND EXISTS (SELECT FROM jsonb_each(source) AS m WHERE jsonb_typeof(m.value) = 'object' AND m.value->'file' IS NOT NULL)
+                           THEN 'a local file cannot be read from a database' END;
+            EXIT checks WHEN detail IS NOT NULL;
+        END LOOP;
 
-    SELECT c.id INTO channel FROM campaign.channels AS c WHERE c.name = spec->>'channel';
-    IF NOT FOUND THEN
-        RAISE EXCEPTION 'spec: there is no channel %', quote_literal(spec->>'channel') USING ERRCODE = 'P0002', DETAIL = 'field: channel',
-            HINT = 'campaignctl channel list shows them';
-    END IF;
+        code := 'WA007';
+        problem := 'the schedule cannot be used';
+        field := 'schedule.cron';
+        detail := CASE WHEN spec->'schedule' ?| '{cron,end}' THEN 'schedules are made from campaign files' END;
+        remedy := 'campaignctl campaign launch -f FILE makes a schedule; here each campaign is asked for';
+        EXIT checks WHEN detail IS NOT NULL;
+        problem := 'a word cannot be used';
+        FOR field, remedy IN VALUES ('on_unknown', 'hold, resend, fail'), ('us_marketing', 'skip, attempt'), ('us_territories', 'allow, skip') LOOP
+            detail := CASE WHEN spec ? field AND COALESCE(spec->>field, '') <> ALL (string_to_array(remedy, ', ')) THEN 'it is none of ' || remedy END;
+            EXIT checks WHEN detail IS NOT NULL;
+        END LOOP;
 
-    template := spec->'template';
-    language := CASE jsonb_typeof(template->'language') WHEN 'string' THEN template->>'language' WHEN 'object' THEN template->'language'->>'default' END;
-    IF COALESCE(jsonb_typeof(template->'name'), 'null') <> 'string' OR language IS NULL THEN
-        RAISE EXCEPTION 'spec: template needs a name and a language' USING ERRCODE = '22023', DETAIL = 'field: template',
-            HINT = '"template":{"name":"spring_sale","language":"en_US"}, or "language":{"from":"language","default":"en_US"}';
-    END IF;
-    PERFORM FROM campaign.templates AS t
-      WHERE t.channel_id = channel AND t.name = template->>'name' AND t.status <> 'DELETED'
-        AND lower(replace(t.language, '-', '_')) = lower(replace(language, '-', '_'));
-    IF NOT FOUND THEN
-        RAISE EXCEPTION 'spec: channel % has no template % in %', quote_literal(spec->>'channel'), quote_literal(template->>'name'), quote_literal(language)
-            USING ERRCODE = 'P0002', DETAIL = 'field: template', HINT = 'campaignctl template sync fetches them, campaignctl template list shows them';
-    END IF;
-
-    audience := spec->'audience';
-    IF audience ? 'file' THEN
-        RAISE EXCEPTION 'spec: audience.file cannot be read from a database' USING ERRCODE = '0A000', DETAIL = 'field: audience.file',
-            HINT = 'campaignctl contact import FILE --list NAME, and then "audience":{"list":"NAME"}';
-    ELSIF COALESCE(jsonb_typeof(audience->'list'), 'null') <> 'string' OR (SELECT count(*) FROM jsonb_object_keys(audience)) > 1 THEN
-        RAISE EXCEPTION 'spec: audience is not {"list": name}' USING ERRCODE = '22023', DETAIL = 'field: audience', HINT = '"audience":{"list":"vips"}';
-    END IF;
-    PERFORM FROM campaign.lists AS l WHERE l.name = audience->>'list';
-    IF NOT FOUND THEN
-        RAISE EXCEPTION 'spec: there is no list %', quote_literal(audience->>'list') USING ERRCODE = 'P0002', DETAIL = 'field: audience.list',
-            HINT = 'campaignctl list list shows them';
-    END IF;
-
-    FOR slot, source IN SELECT p.key, p.value FROM jsonb_each(COALESCE(spec->'parameters', '{}')) AS p LOOP
-        IF jsonb_typeof(source) = 'object' AND EXISTS (
-            SELECT FROM jsonb_each(source) AS m WHERE CASE WHEN jsonb_typeof(m.value) = 'object' THEN m.value ? 'file' ELSE false END) THEN
-            RAISE EXCEPTION 'spec: parameters.%: a local file cannot be read from a database', slot USING ERRCODE = '0A000', DETAIL = 'field: parameters.' || slot,
-                HINT = 'give {"link": "https://…"} or {"id": …}';
-        ELSIF jsonb_typeof(source) IN ('array', 'null') THEN
-            RAISE EXCEPTION 'spec: parameters.% has no value', slot USING ERRCODE = '22023', DETAIL = 'field: parameters.' || slot,
-                HINT = 'a slot takes a text, {"column": …} or a medium such as {"image":{"link":"https://…"}}';
+        INSERT INTO campaign.campaigns AS c (name, key, channel_id, spec, spec_hash)
+        VALUES (the_name, the_key, channel, jsonb_build_object('name', the_name, 'key', the_key, 'channel', spec->>'channel',
+                'template', jsonb_build_object('name', template->>'name', 'language', language), 'audience', audience), '')
+        ON CONFLICT ON CONSTRAINT campaigns_name_key DO NOTHING
+        RETURNING c.id INTO made;
+        IF NOT FOUND THEN
+            code := 'WA010';
+            field := 'key';
+            problem := 'a campaign of this name and key exists';
+            SELECT format('campaign %s, which is %s; it was not launched with this idempotency key', c.id, c.state) INTO detail
+              FROM campaign.campaigns AS c WHERE c.name = the_name AND c.key = the_key;
+            remedy := 'give another name or key';
+            EXIT checks;
         END IF;
-    END LOOP;
-    IF spec->'schedule' ?| '{cron,end,late}' THEN
-        RAISE EXCEPTION 'spec: schedule.cron belongs into a campaign file' USING ERRCODE = '0A000', DETAIL = 'field: schedule.cron',
-            HINT = 'campaignctl campaign launch -f FILE makes a schedule; here each campaign is asked for';
-    END IF;
-    FOR word, slot IN VALUES ('on_unknown', 'hold,resend,fail'), ('us_marketing', 'skip,attempt'), ('us_territories', 'allow,skip') LOOP
-        IF spec ? word AND COALESCE(spec->>word, '') <> ALL (string_to_array(slot, ',')) THEN
-            RAISE EXCEPTION 'spec: % is none of %', word, replace(slot, ',', ', ') USING ERRCODE = '22023', DETAIL = 'field: ' || word, HINT = 'leave it out for ' || split_part(slot, ',', 1);
-        END IF;
-    END LOOP;
-
-    INSERT INTO campaign.campaigns (name, key, channel_id, spec, spec_hash)
-    VALUES (the_name, the_key, channel, jsonb_build_object('name', the_name, 'key', the_key, 'channel', spec->>'channel',
-            'template', jsonb_build_object('name', template->>'name', 'language', language), 'audience', audience), '')
-    ON CONFLICT ON CONSTRAINT campaigns_name_key DO NOTHING
-    RETURNING campaigns.id INTO made;
-    IF NOT FOUND THEN
-        RAISE EXCEPTION 'spec: campaign % with key % exists', quote_literal(the_name), quote_literal(the_key)
-            USING ERRCODE = '23505', DETAIL = (SELECT format('campaign %s, which is %s', c.id, c.state) FROM campaign.campaigns AS c WHERE c.name = the_name AND c.key = the_key),
-            HINT = 'it was not launched with this idempotency_key; give another name or key';
-    END IF;
-    UPDATE campaign.launch_requests AS r SET campaign_id = made WHERE r.id = asked.id;
-    PERFORM pg_notify('campaign_launch', made::text);
-    RETURN made;
+        UPDATE campaign.launch_requests AS r SET campaign_id = made WHERE r.id = asked.id;
+        PERFORM pg_notify('campaign_launch', made::text);
+        RETURN made;
+    END;
+    RAISE EXCEPTION USING ERRCODE = code, COLUMN = field, MESSAGE = problem, DETAIL = field || ': ' || detail, HINT = field || ': ' || remedy;
 END
 $function$;
 REVOKE ALL ON FUNCTION campaign.launch(jsonb, text) FROM PUBLIC;
