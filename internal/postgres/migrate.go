@@ -82,7 +82,7 @@ func Migrate(ctx context.Context, pool *pgxpool.Pool, dryRun bool) ([]Migration,
 	if err != nil {
 		return nil, fmt.Errorf("connect to migrate: %w", err)
 	}
-	defer lock.Rollback(context.WithoutCancel(ctx)) //nolint:errcheck // it only unlocks
+	defer lock.Rollback(context.WithoutCancel(ctx)) // it only unlocks
 	if _, err := lock.Exec(ctx, `SELECT pg_advisory_xact_lock($1) FROM set_config('idle_in_transaction_session_timeout', '0', true)`, int64(migrateLock)); err != nil {
 		return nil, fmt.Errorf("wait for another migration: %w", err)
 	}

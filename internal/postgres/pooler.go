@@ -44,7 +44,7 @@ func refusePooler(ctx context.Context, config *pgx.ConnConfig) error {
 	if err != nil {
 		return unreachable(err, config)
 	}
-	defer a.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing was done on it
+	defer a.Close(context.WithoutCancel(ctx)) // nothing was done on it
 	first, err := backend(ctx, a)
 	if err != nil {
 		return unreachable(err, config)
@@ -56,7 +56,7 @@ func refusePooler(ctx context.Context, config *pgx.ConnConfig) error {
 	if err != nil {
 		return unreachable(err, config)
 	}
-	defer b.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing was done on it
+	defer b.Close(context.WithoutCancel(ctx)) // nothing was done on it
 	for range poolerTries {
 		other, err := backend(ctx, b)
 		if err != nil {
