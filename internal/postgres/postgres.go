@@ -26,6 +26,7 @@ type Store struct {
 	pool       *pgxpool.Pool
 	deployment string
 	actor      actor // for the audit
+	columns    []messageColumn
 	people     personHash
 	flowing    sync.Map // campaign.ChannelID: its webhooks flow, and the database knows
 	times      timeRules
@@ -105,7 +106,7 @@ func Open(ctx context.Context, pool *pgxpool.Pool) (*Store, error) {
 	if err := checkSchema(ctx, pool); err != nil {
 		return nil, err
 	}
-	s := &Store{pool: pool, actor: thisActor()}
+	s := &Store{pool: pool, actor: thisActor(), columns: messageColumns()}
 	var key string
 	err := pool.QueryRow(ctx, `SELECT (SELECT value FROM campaign.settings WHERE key = 'deployment'),
 	                                  (SELECT value FROM campaign.settings WHERE key = 'person_key')`).Scan(&s.deployment, &key)

@@ -17,8 +17,6 @@ import (
 var (
 	//go:embed sql/message_lock.sql
 	messageLockSQL string
-	//go:embed sql/message_write.sql
-	messageWriteSQL string
 	//go:embed sql/message_campaigns.sql
 	messageCampaignsSQL string
 	//go:embed sql/message_provider_ids.sql
@@ -172,7 +170,8 @@ func (s *Store) lock(ctx context.Context, conn *pgxpool.Conn, b *pgx.Batch, t *t
 	}
 	queueShared(b, keys)
 	locks := b.Len()
-	b.Queue(messageLockSQL, pgx.StrictNamedArgs{"ids": t.ids, "least": t.ids[0], "greatest": t.ids[len(t.ids)-1]})
+	b.Queue(messageLockSQL, pgx.StrictNamedArgs{"ids": t.ids, "least": t.ids[0], "greatest": t.ids[len(t.ids)-1],
+		"whole": t.people})
 
 	results := conn.SendBatch(ctx, b)
 	defer results.Close()

@@ -26,7 +26,7 @@ func (s *Store) write(ctx context.Context, conn *pgxpool.Conn, rows []*lockedMes
 	b := &pgx.Batch{}
 	counts := map[counterKey]int64{}
 	reopen, held, released := map[campaign.ID]bool{}, map[campaign.ID]bool{}, map[campaign.ID]bool{}
-	var w messageColumns
+	var changed []*lockedMessage
 	var former []*lockedMessage
 	var newIDs []*lockedMessage
 	var claims []int64
@@ -43,7 +43,7 @@ func (s *Store) write(ctx context.Context, conn *pgxpool.Conn, rows []*lockedMes
 		if m.Message == m.before {
 			continue
 		}
-		w.add(&m.Message)
+		changed = append(changed, m)
 		if m.State == campaign.Sending {
 			claims = append(claims, int64(m.ID))
 		}
@@ -66,8 +66,8 @@ func (s *Store) write(ctx context.Context, conn *pgxpool.Conn, rows []*lockedMes
 			reopen[m.CampaignID] = true
 		}
 	}
-	if len(w.ids) > 0 {
-		b.Queue(messageWriteSQL, w.args())
+	if len(changed) > 0 {
+		s.queueMessages(b, changed)
 	}
 	queueCounts(b, counts)
 	if len(newIDs) > 0 {
@@ -221,36 +221,4 @@ func uuidOf(c campaign.ClaimID) *[16]byte {
 	}
 	b := [16]byte(c)
 	return &b
-}
-
-// messageColumns collects changed rows by column, as unnest wants them.
-type messageColumns struct {
-	ids                                         []int64
-	states, reasons, codes, raws, providers     []string
-	attempts, posteds, posts                    []int32
-	proofs, resends                             []int16
-	resend                                      []bool
-	claims                                      []*[16]byte
-	claimed, due, sent, delivered, read, failed []*time.Time
-}
-
-func (w *messageColumns) add(m *campaign.Message) {
-	w.ids = append(w.ids, int64(m.ID))
-	w.states, w.reasons, w.codes = append(w.states, string(m.State)), append(w.reasons, m.Reason), append(w.codes, m.ErrorCode)
-	w.raws, w.providers = append(w.raws, m.RawStatus), append(w.providers, m.ProviderID)
-	w.attempts, w.posteds, w.posts = append(w.attempts, int32(m.Attempt)), append(w.posteds, int32(m.Posted)), append(w.posts, int32(m.Posts))
-	w.proofs, w.resends, w.resend = append(w.proofs, int16(m.Proof)), append(w.resends, int16(m.Resends)), append(w.resend, m.Resend)
-	w.claims = append(w.claims, uuidOf(m.ClaimID))
-	w.claimed, w.due = append(w.claimed, m.ClaimedAt), append(w.due, m.DueAt)
-	w.sent, w.delivered, w.read, w.failed = append(w.sent, m.SentAt), append(w.delivered, m.DeliveredAt), append(w.read, m.ReadAt), append(w.failed, m.FailedAt)
-}
-
-func (w *messageColumns) args() pgx.StrictNamedArgs {
-	return pgx.StrictNamedArgs{
-		"ids": w.ids, "states": w.states, "reasons": w.reasons, "codes": w.codes, "raws": w.raws,
-		"attempts": w.attempts, "posteds": w.posteds, "posts": w.posts, "proofs": w.proofs, "resend": w.resend, "resends": w.resends,
-		"claims": w.claims, "claimed": w.claimed, "due": w.due, "providers": w.providers,
-		"sent": w.sent, "delivered": w.delivered, "read": w.read, "failed": w.failed,
-		"least": slices.Min(w.ids), "greatest": slices.Max(w.ids),
-	}
 }

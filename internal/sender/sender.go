@@ -76,9 +76,11 @@ type Sender struct {
 
 	mu        sync.RWMutex
 	channels  map[campaign.ChannelID]*channel
-	templates map[campaign.TemplateID]cached[campaign.Template]
+	templates map[campaign.TemplateID]cached[*campaign.Template]
 	constants map[campaign.ID]cached[campaign.Parameters]
-	posts     map[campaign.ID]int64 // since Posts was asked last
+
+	postsMu sync.Mutex
+	posts   map[campaign.ID]int64 // since Posts was asked last
 
 	renewNow chan *channel // whose share cannot wait for the next renewal
 }
@@ -98,6 +100,7 @@ type channel struct {
 	observer Observer
 }
 
+// cached is shared by every message: it is not copied and not changed.
 type cached[T any] struct {
 	value T
 	read  time.Time
@@ -122,7 +125,7 @@ func New(ctx context.Context, c Config) *Sender {
 	}
 	s := &Sender{Config: c,
 		channels:  map[campaign.ChannelID]*channel{},
-		templates: map[campaign.TemplateID]cached[campaign.Template]{},
+		templates: map[campaign.TemplateID]cached[*campaign.Template]{},
 		constants: map[campaign.ID]cached[campaign.Parameters]{},
 		posts:     map[campaign.ID]int64{},
 		renewNow:  make(chan *channel, 16),
@@ -326,15 +329,15 @@ func (s *Sender) channel(id campaign.ChannelID) *channel {
 }
 
 func (s *Sender) countPost(id campaign.ID) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.postsMu.Lock()
+	defer s.postsMu.Unlock()
 	s.posts[id]++
 }
 
 // Posts gives the POSTs by campaign since it was asked last.
 func (s *Sender) Posts() map[campaign.ID]int64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.postsMu.Lock()
+	defer s.postsMu.Unlock()
 	posts := s.posts
 	s.posts = map[campaign.ID]int64{}
 	return posts
@@ -350,14 +353,14 @@ func (s *Sender) template(ctx context.Context, id campaign.TemplateID) (*campaig
 	c, ok := s.templates[id]
 	s.mu.RUnlock()
 	if ok && s.Now().Sub(c.read) < templateFor {
-		return &c.value, nil
+		return c.value, nil
 	}
 	t, err := s.Store.TemplateByID(ctx, id)
 	if err != nil {
 		return nil, err
 	}
 	s.mu.Lock()
-	s.templates[id] = cached[campaign.Template]{t, s.Now()}
+	s.templates[id] = cached[*campaign.Template]{&t, s.Now()}
 	s.mu.Unlock()
 	return &t, nil
 }
