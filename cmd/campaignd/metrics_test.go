@@ -83,7 +83,7 @@ next:
 // a person.
 func TestMetricsTellWhatTheReportTells(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, "--profile", "clean")
+	w := newWorldAt(t, 1000, "--profile", "clean")
 	w.audience(400)
 	address := freeAddr(t)
 	d := w.daemon("--metrics-listen", address)
@@ -117,6 +117,9 @@ func TestMetricsTellWhatTheReportTells(t *testing.T) {
 		{"lost attempts", sum(all, "campaignd_webhook_lost_attempts_total"), 0},
 		{"completed", sum(all, "campaignd_campaigns", "state", "completed"), 1},
 		{"holds", sum(all, "campaignd_holds"), 0},
+		{"leased", sum(all, "campaignd_channel_leased_messages_per_second"), 1000},
+		{"share", sum(all, "campaignd_channel_share_messages_per_second"), 1000},
+		{"usable", sum(all, "campaignd_channel_usable_messages_per_second"), 1000},
 		{"nodes", sum(all, "campaignd_nodes", "state", "running"), 1},
 		{"ready", sum(all, "campaignd_node_ready"), 1},
 		{"overview", sum(all, "campaignd_overview_up"), 1},
@@ -140,11 +143,10 @@ func TestMetricsTellWhatTheReportTells(t *testing.T) {
 	}
 	w.nothingPersonal(all, text)
 
-	if err := w.ctlPause(); err != nil {
-		t.Error(err)
-	}
+	w.ctl(0, "channel", "pause", "sales", "--reason", "call +12042000001 first")
 	time.Sleep(5100 * time.Millisecond)
 	all, text = scrape(t, address)
+	documented(t, text)
 	if sum(all, "campaignd_holds", "scope", "channel", "source", "person") != 1 || sum(all, "campaignd_channel_held", "channel", "sales") != 1 {
 		t.Error("a channel that a person paused is not shown as held")
 	}
@@ -155,9 +157,34 @@ func TestMetricsTellWhatTheReportTells(t *testing.T) {
 	}
 }
 
-func (w *world) ctlPause() error {
-	w.ctl(0, "channel", "pause", "sales", "--reason", "call +12042000001 first")
-	return nil
+// documented holds a scrape against docs/operating.md, both ways: alerts over a
+// metric that is not there never ring.
+func documented(t *testing.T, text string) {
+	t.Helper()
+	page, err := os.ReadFile("../../docs/operating.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	told, named := map[string]bool{}, map[string]bool{}
+	for _, m := range regexp.MustCompile(`(?m)^# TYPE (campaignd_\w+) (\w+)$`).FindAllStringSubmatch(text, -1) {
+		told[m[1]] = true
+	}
+	for _, name := range regexp.MustCompile(`campaignd_\w+`).FindAllString(string(page), -1) {
+		for _, suffix := range []string{"_bucket", "_sum", "_count"} {
+			if base := strings.TrimSuffix(name, suffix); told[base] {
+				name = base
+			}
+		}
+		named[name] = true
+		if !told[name] {
+			t.Errorf("docs/operating.md names %s, which no scrape has", name)
+		}
+	}
+	for name := range told {
+		if !named[name] {
+			t.Errorf("docs/operating.md does not explain %s", name)
+		}
+	}
 }
 
 // nothingPersonal walks every name, label and text of a scrape for what must not
