@@ -25,6 +25,11 @@ torture: ## kill campaignd and Postgres ROUNDS times during a campaign, then com
 	CAMPAIGN_TORTURE_LEADER=$(LEADER) CAMPAIGN_TORTURE_SEED=$(SEED) \
 	go test -count=1 -timeout 60m -run 'TestTorture$$' -v ./internal/torture
 
+PEOPLE ?= 100000
+windows: ## PEOPLE in forty countries, none of them written to outside the window of their own clock
+	@scripts/need-postgres test
+	CAMPAIGN_WINDOW_CONTACTS=$(PEOPLE) go test -count=1 -timeout 30m -run 'TestNobodyIsWrittenToOutsideTheWindow$$' -v ./cmd/campaignd
+
 demo: build ## a whole campaign on this machine, with a simulated provider
 	@scripts/need-postgres demo
 	bin/campaignd demo $(DEMO)
@@ -46,4 +51,4 @@ lint-tools: ## golangci-lint, built from source into GOBIN
 clean: ## what the other targets have made
 	rm -rf bin
 
-.PHONY: help build test torture demo bench compose-demo lint lint-tools clean
+.PHONY: help build test torture windows demo bench compose-demo lint lint-tools clean

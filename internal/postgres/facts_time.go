@@ -20,6 +20,8 @@ import (
 var (
 	//go:embed sql/cap_lock.sql
 	capLockSQL string
+	//go:embed sql/cap_bounds.sql
+	capBoundsSQL string
 	//go:embed sql/cap_posts.sql
 	capPostsSQL string
 	//go:embed sql/zone_set.sql
@@ -241,7 +243,7 @@ func (f *facts) capped(m *lockedMessage) bool {
 
 // readPosts locks the people whom a cap may stop, under every form of their
 // number and in order, and then reads what they got: two claims under way do not
-// both find room for one message. One round trip, and none where no cap holds.
+// both find room for one message. Two round trips, and none where no cap holds.
 func (f *facts) readPosts(ctx context.Context, conn *pgxpool.Conn, rows []*lockedMessage) error {
 	var contacts []int64
 	var longest time.Duration
@@ -255,26 +257,36 @@ func (f *facts) readPosts(ctx context.Context, conn *pgxpool.Conn, rows []*locke
 		return nil
 	}
 	f.time.people, f.time.posts = map[campaign.ContactID]string{}, map[string][]marketingPost{}
+	since := f.now.Add(-longest)
+	var first, last campaign.MessageID
+	var everyForm []int64
 	b := &pgx.Batch{}
 	b.Queue(capLockSQL, pgx.StrictNamedArgs{"contacts": contacts}).Query(func(rows pgx.Rows) error {
 		var id campaign.ContactID
 		var key string
 		_, err := pgx.ForEachRow(rows, []any{&id, &key}, func() error {
 			f.time.people[id] = key
+			everyForm = append(everyForm, int64(id))
 			return nil
 		})
 		return err
 	})
-	b.Queue(capPostsSQL, pgx.StrictNamedArgs{"contacts": contacts, "since": f.now.Add(-longest)}).Query(func(rows pgx.Rows) error {
-		var key string
-		var p marketingPost
-		_, err := pgx.ForEachRow(rows, []any{&key, &p.message, &p.at}, func() error {
-			f.time.posts[key] = append(f.time.posts[key], p)
-			return nil
-		})
+	b.Queue(capBoundsSQL, pgx.StrictNamedArgs{"since": since}).QueryRow(func(row pgx.Row) error { return row.Scan(&first, &last) })
+	if err := conn.SendBatch(ctx, b).Close(); err != nil {
 		return err
+	}
+	found, err := conn.Query(ctx, capPostsSQL, pgx.StrictNamedArgs{"contacts": everyForm, "since": since, "first": first, "last": last})
+	if err != nil {
+		return err
+	}
+	var id campaign.ContactID
+	var p marketingPost
+	_, err = pgx.ForEachRow(found, []any{&id, &p.message, &p.at}, func() error {
+		key := f.time.people[id]
+		f.time.posts[key] = append(f.time.posts[key], p)
+		return nil
 	})
-	return conn.SendBatch(ctx, b).Close()
+	return err
 }
 
 // timing adds the hours and the caps to the circumstances of a message.

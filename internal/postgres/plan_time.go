@@ -56,7 +56,12 @@ func (s *Store) cappedPeople(ctx context.Context, in PlanInput, start time.Time)
 			least = min(least, f.Messages)
 		}
 	}
-	c.rows, err = c.conn.Query(ctx, planCappedSQL, pgx.StrictNamedArgs{"list": in.List, "since": start.Add(-c.caps.Longest()), "least": least})
+	since := start.Add(-c.caps.Longest())
+	var first, last campaign.MessageID
+	err = c.conn.QueryRow(ctx, capBoundsSQL, pgx.StrictNamedArgs{"since": since}).Scan(&first, &last)
+	if err == nil {
+		c.rows, err = c.conn.Query(ctx, planCappedSQL, pgx.StrictNamedArgs{"list": in.List, "since": since, "least": least, "first": first, "last": last})
+	}
 	if err != nil {
 		c.conn.Release()
 		return nil, err
@@ -126,7 +131,13 @@ func (s *Store) SetFrequencyCap(ctx context.Context, c *campaign.FrequencyCap) e
 		if err := lockExclusively(ctx, tx, peopleKey()); err != nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, `DELETE FROM campaign.frequency_caps`); err != nil || c == nil {
+		if _, err := tx.Exec(ctx, `DELETE FROM campaign.frequency_caps`); err != nil {
+			return err
+		}
+		if c == nil {
+			return s.audit(ctx, tx, act{action: "remove", object: "frequency cap"})
+		}
+		if err := s.audit(ctx, tx, act{action: "set", object: "frequency cap", detail: fmt.Sprintf("%d per %s, then %s", c.Messages, c.Per, c.Then)}); err != nil {
 			return err
 		}
 		_, err := tx.Exec(ctx, `INSERT INTO campaign.frequency_caps (messages, per, then_do) VALUES ($1, $2, $3)`, c.Messages, c.Per, c.Then)

@@ -1,16 +1,12 @@
 -- Who on a list got at least so many marketing messages since a moment, under
 -- any form of the number, and when, the newest first: in the order of
--- plan_contacts. One pass over the messages of the campaigns that may have posted
--- since, whatever the list.
+-- plan_contacts. One pass over the messages that may have been posted since,
+-- whatever the list.
 SELECT a.match_key, (array_agg(m.claimed_at ORDER BY m.claimed_at DESC))[1:1000]
   FROM campaign.messages AS m
   JOIN campaign.contacts AS a ON a.id = m.contact_id
  WHERE m.contact_id > 0
-   AND m.id >= CASE WHEN EXISTS (SELECT FROM campaign.message_totals AS n WHERE n.campaign_id = 0) THEN 0
-                    ELSE COALESCE((SELECT min(k.first_id) FROM campaign.campaigns AS k
-                                    WHERE k.started_at IS NOT NULL AND k.first_id > 0
-                                      AND (k.finished_at IS NULL OR k.finished_at > @since)), 0) END
-   AND m.id <= (SELECT last_value FROM campaign.message_ids)
+   AND m.id BETWEEN @first AND @last
    AND m.claimed_at > @since
    AND (m.state IN ('sending', 'unknown', 'accepted', 'held', 'sent', 'delivered', 'read') OR m.resend)
    AND m.template_id IN (SELECT t.id FROM campaign.templates AS t WHERE t.category = 'MARKETING')
