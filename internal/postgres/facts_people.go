@@ -46,7 +46,7 @@ func (f *facts) person(m *lockedMessage, c *campaign.Circumstances) {
 	k := f.campaigns[m.CampaignID] // zero: the message belongs to none
 	known.person.US = campaign.USMarketing(known.nanp, k.territories)
 	c.US = known.person.US
-	if m.Phone == "" {
+	if m.forgotten {
 		c.Skip = campaign.ReasonSuppressed // the person was forgotten
 		return
 	}

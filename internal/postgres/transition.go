@@ -33,6 +33,7 @@ var (
 type lockedMessage struct {
 	campaign.Message
 	Phone      string
+	forgotten  bool // the person was forgotten: the row has no number
 	Parameters []byte
 	Marketing  bool
 
@@ -190,7 +191,7 @@ func (s *Store) lock(ctx context.Context, conn *pgxpool.Conn, b *pgx.Batch, t *t
 		var claim *[16]byte
 		err := rows.Scan(&m.ID, &m.CampaignID, &m.ChannelID, &m.TemplateID, &m.ContactID, &m.State, &m.Reason, &m.ErrorCode, &m.RawStatus,
 			&m.Attempt, &m.Posted, &m.Posts, &m.Proof, &m.Resend, &m.Resends, &claim, &m.ClaimedAt, &m.DueAt, &m.ProviderID,
-			&m.ExpiresAt, &m.SentAt, &m.DeliveredAt, &m.ReadAt, &m.FailedAt, &m.updatedAt, &m.Phone, &m.Parameters, &m.ZoneSet)
+			&m.ExpiresAt, &m.SentAt, &m.DeliveredAt, &m.ReadAt, &m.FailedAt, &m.updatedAt, &m.Phone, &m.Parameters, &m.ZoneSet, &m.forgotten)
 		if err != nil {
 			rows.Close()
 			return nil, err

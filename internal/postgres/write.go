@@ -33,7 +33,7 @@ func (s *Store) write(ctx context.Context, conn *pgxpool.Conn, rows []*lockedMes
 	more := consequences{holds: map[holdKey]campaign.HoldRequest{}, optOuts: map[campaign.ContactID]bool{}, rests: map[campaign.ContactID]time.Time{}}
 	for _, m := range rows {
 		m.ErrorCode, m.RawStatus, m.ProviderID = plainText(m.ErrorCode), plainText(m.RawStatus), plainText(m.ProviderID)
-		if m.Phone == "" {
+		if m.forgotten {
 			m.ProviderID = "" // the person was forgotten, and the id holds the number
 		}
 		if m.change.Former != nil {

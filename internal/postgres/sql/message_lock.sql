@@ -6,7 +6,7 @@
 SELECT id, campaign_id, channel_id, template_id, contact_id, state, reason, error_code, raw_status,
        attempt, posted, posts, proof, resend, resends, claim_id, claimed_at, due_at, provider_id,
        expires_at, sent_at, delivered_at, read_at, failed_at, updated_at,
-       CASE WHEN @whole THEN phone ELSE '' END, CASE WHEN @whole THEN parameters END, zone_set
+       CASE WHEN @whole THEN phone ELSE '' END, CASE WHEN @whole THEN parameters END, zone_set, phone = ''
   FROM campaign.messages
  WHERE id = ANY(@ids::bigint[]) AND id BETWEEN @least AND @greatest
  ORDER BY id
