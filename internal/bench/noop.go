@@ -71,11 +71,11 @@ func runNoop(ctx context.Context, c noopConfig, say func(any) error, stderr io.W
 		return fmt.Errorf("start the queue: %w", err)
 	}
 	defer func() { _ = client.Stop(context.WithoutCancel(ctx)) }()
-	// As package sender adds the queues of a channel without a limit.
 	if c.Workers == 0 {
 		c.Workers = sender.DefaultMaxWorkers
 	}
-	err = queue.QueuesOf(client).Add(queue.Name(c.Channel, false),
+	// As often as River can be asked: jobs are taken in hundreds.
+	err = client.Queues().Add(queue.Name(c.Channel, false),
 		river.QueueConfig{MaxWorkers: c.Workers, FetchCooldown: 10 * time.Millisecond, FetchPollInterval: 500 * time.Millisecond})
 	if err != nil {
 		return fmt.Errorf("work the queue: %w", err)

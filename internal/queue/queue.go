@@ -24,16 +24,16 @@ const Schema = "river"
 // NotifyChannel is where River's clients listen for new jobs.
 const NotifyChannel = Schema + ".river_insert"
 
-// MaxAttempts of a send job. A send job always ends done, so attempts are only
-// spent by rescues; a rescue at the last attempt would discard the job.
+// MaxAttempts of a job. Claims take send jobs themselves, so River never tries
+// one; of the others a rescue at the last attempt would discard the job.
 const MaxAttempts = 100
 
 const (
-	// JobTimeout is more than the longest turn: 5 s for the limiter, 10 s of a
-	// claim's life, 20 s for the POST.
+	// JobTimeout is more than any job that River works takes: our own chores, and
+	// what services ask for by job.
 	JobTimeout = 40 * time.Second
-	// RescueAfter must be above JobTimeout. What a dead node's workers held runs
-	// again after it and at most 30 s, the rescuer's period, later.
+	// RescueAfter must be above JobTimeout. What a dead node was working runs again
+	// after it and at most 30 s, the rescuer's period, later.
 	RescueAfter = 45 * time.Second
 	// CompletedRetention is short because messages keep the history, and every
 	// finished job makes the scheduler's and the cleaner's scans longer.
@@ -65,7 +65,7 @@ func ChannelOf(name string) (campaign.ChannelID, bool) {
 	return campaign.ChannelID(id), err == nil
 }
 
-// Send is the job of one turn of one message. The kind and the JSON names are
+// Send is the job of one turn of one message, waiting for its claim. The kind and the JSON names are
 // stored data: once released they do not change.
 type Send struct {
 	Message  campaign.MessageID `json:"message"`
@@ -94,9 +94,9 @@ type Config struct {
 // Maintenance is the queue of the daemon's own periodic jobs.
 const Maintenance = "maintenance"
 
-// Worker gives the client that works jobs. Queues of channels are added as
-// channels appear. Whatever a node works, it registers every kind: a leader
-// discards stuck jobs of kinds that it does not know.
+// Worker gives the client that works jobs, but not those of the channels: a claim
+// takes them itself, in its own transaction. Whatever a node works, it registers
+// every other kind: a leader discards stuck jobs of kinds that it does not know.
 func Worker(pool *pgxpool.Pool, c Config) (*river.Client[pgx.Tx], error) {
 	queues := map[string]river.QueueConfig{Maintenance: {MaxWorkers: 1}}
 	if c.Enqueue {
