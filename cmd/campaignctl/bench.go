@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"slices"
 	"strconv"
@@ -191,5 +190,5 @@ func (p *program) benchChild(ctx context.Context, args []string) error {
 	if len(args) != 1 {
 		return campaign.ErrInvalid.With(benchChildWord+" is for the bench itself", "campaignctl bench --help")
 	}
-	return bench.Child(ctx, args[0], p.stdin, p.stdout, io.Writer(p.stderr))
+	return bench.Child(ctx, args[0], p.stdin, p.stdout, p.stderr)
 }

@@ -26,12 +26,15 @@ func (s *Session) sink(ctx context.Context, latency time.Duration) (*provider, e
 	return &provider{p, ready.URL}, nil
 }
 
+// sinkPatience bounds a question to the sink; the longest answer is 160 MB.
+const sinkPatience = 30 * time.Second
+
 func (p *provider) call(ctx context.Context, method, path string) ([]byte, error) {
 	r, err := http.NewRequestWithContext(ctx, method, p.url+path, http.NoBody)
 	if err != nil {
 		return nil, err
 	}
-	resp, err := http.DefaultClient.Do(r)
+	resp, err := (&http.Client{Timeout: sinkPatience}).Do(r)
 	if err != nil {
 		return nil, fmt.Errorf("ask the bench's sink: %w", err)
 	}
