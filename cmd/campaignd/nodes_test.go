@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -215,4 +216,40 @@ func TestRollingRestartLeavesNoPause(t *testing.T) {
 		float64(len(p.at))/took.Seconds(), p.most(), p.gap().Round(time.Millisecond))
 	w.until("everything read", func(s campaign.Status) bool { return s.Counts[campaign.Read] == 1200 })
 	w.adds(1600)
+}
+
+// The provider takes less than the channel's limit. Of two daemons that are refused
+// at the same moment both go slower at once, and the rate of all is halved once;
+// then it comes back by tenths.
+func TestTwoDaemonsSlowDownOnce(t *testing.T) {
+	t.Parallel()
+	const limit, takes = 80, 60
+	w := newWorldAt(t, limit, "--profile", "clean", "--rate", fmt.Sprint(takes))
+	w.audience(3200)
+	daemons := []*process{w.daemon(), w.another()}
+	allowed := func(least, most float64) func([]campaign.NodeStatus) bool {
+		return func(nodes []campaign.NodeStatus) bool {
+			shared := 0.0
+			for _, n := range nodes {
+				if len(n.Channels) != 1 || n.Channels[0].Share == nil || *n.Channels[0].Limit < least || *n.Channels[0].Limit > most {
+					return false
+				}
+				shared += *n.Channels[0].Share
+			}
+			return len(nodes) == 2 && shared > least*0.98 && shared < most*1.02
+		}
+	}
+	w.nodesUntil("all of the rate is shared", 15*time.Second, allowed(limit, limit))
+	w.ctl(0, "campaign", "launch", "-f", "spring.yaml", "--yes")
+	w.nodesUntil("half of it", 10*time.Second, allowed(limit/2, limit/2))
+	w.nodesUntil("a tenth more", 15*time.Second, allowed(limit/2*1.1-0.01, limit/2*1.1+0.01))
+	cut := 0
+	for _, d := range daemons {
+		w.stop(d)
+		cut += strings.Count(d.log.String(), "asks us to slow down")
+	}
+	if cut != 1 {
+		t.Errorf("the rate was cut %d times", cut)
+	}
+	w.nobodyTwice(w.provider(), limit, 2)
 }
