@@ -125,6 +125,7 @@ which is plain +491701234567.`,
 				},
 				Action: p.campaignExport,
 			},
+			repliesCommand(p),
 			{
 				Name:      "verify",
 				Usage:     "prove from the rows that everything adds up",

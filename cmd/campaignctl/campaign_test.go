@@ -397,6 +397,8 @@ func TestSendAndTestReachTheProvider(t *testing.T) {
 	}
 
 	path := w.write("spring.yaml", campaignFile)
+	wantError(t, w.session, 7, "never agreed", "contact opt-in", "campaign", "test", "-f", path, "--to", "+491702220000")
+	w.want(0, "contact", "opt-in", "+491702220000", "--source", "colleague")
 	tested := decode[sentView](t, w.want(0, "campaign", "test", "-f", path, "--to", "+491702220000", "--json"))
 	m := decode[campaign.MessageInfo](t, w.want(0, "message", "show", "--json", fmt.Sprint(tested.Message)))
 	if m.Phone != "+491702220000" || !strings.Contains(string(m.Parameters), "Ann") || m.State != campaign.Accepted {

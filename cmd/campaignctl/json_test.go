@@ -50,7 +50,7 @@ func TestJSONOfEveryCommand(t *testing.T) {
 	explained := []string{"code", "maps_to", "title", "class", "scope", "operator", "advice", "http"}
 	plan := []string{"id", "name", "state", "plan_hash", "total", "eligible", "skipped", "created", "first_at", "last_at"}
 	launch := []string{"id", "name", "state", "plan_hash", "total", "eligible", "skipped", "created"}
-	status := []string{"id", "name", "state", "holds", "total", "counts", "skipped", "errors", "waiting", "rate", "started_at", "finished_at"}
+	status := []string{"id", "name", "state", "holds", "total", "counts", "skipped", "errors", "waiting", "rate", "started_at", "finished_at", "inbound"}
 	list := []string{"id", "name", "columns", "contacts", "created_at", "updated_at"}
 	stored := []string{"channel", "name", "language", "category", "format", "slots", "problems", "sendable", "status", "quality", "text", "synced_at"}
 	hook := []string{"channel", "url", "ours", "secret"}
@@ -69,10 +69,20 @@ func TestJSONOfEveryCommand(t *testing.T) {
 		{args: []string{"template", "show", "spring_sale"}, keys: stored},
 		{args: []string{"template", "check", "create.json"}, keys: []string{"name", "language", "category", "format", "slots", "problems", "sendable"}},
 		{args: []string{"template", "check", "otp.json"}, code: 6},
-		{args: []string{"contact", "import", "vips.csv", "--list", "vips"}, code: 6, keys: []string{"rows", "created", "updated", "unchanged", "refused", "errors_file"}},
+		{args: []string{"contact", "import", "vips.csv", "--list", "vips", "--opted-in", "test"}, code: 6, keys: []string{"rows", "created", "updated", "unchanged", "refused", "errors_file"}},
 		{args: []string{"contact", "show", "+491701234567"}, keys: []string{"id", "phone", "country", "nanp", "language", "time_zone", "attributes", "opt_in",
-			"opt_in_source", "opt_in_at", "opted_out_at", "opted_out_by", "rest_until", "created_at", "updated_at"}},
+			"opt_in_source", "opt_in_at", "opted_out_at", "opted_out_by", "rest_until", "user_id", "created_at", "updated_at", "aliases", "lists", "suppression", "skip", "windows", "replies", "messages"}},
 		{args: []string{"contact", "opt-in", "+491701234567"}, keys: []string{"numbers", "changed"}},
+		{args: []string{"campaign", "cap", "9/7d", "--then", "defer"}, keys: []string{"frequency_cap"}},
+		{args: []string{"contact", "opt-in", "+491701110000"}, keys: []string{"numbers", "changed"}},
+		{args: []string{"contact", "forget", "+491708888888", "--yes"}, keys: []string{"contacts", "messages", "replies", "webhooks"}},
+		{args: []string{"suppress", "add", "+491707777777", "--block", "KP"}, keys: []string{"entries", "changed"}},
+		{args: []string{"suppress", "import", "vips.csv", "--reason", "x"}, code: 6, keys: []string{"rows", "added", "unchanged", "refused", "errors_file"}},
+		{args: []string{"suppress", "remove", "+491701234567", "+491707654321", "+12125550100"}, keys: []string{"entries", "changed"}},
+		{args: []string{"suppress", "list"}, keys: []string{"countries", "people", "forgotten"}},
+		{args: []string{"suppress", "words", "set", "genug", "--meaning", "stop"}, keys: []string{"word", "language", "meaning", "own"}},
+		{args: []string{"suppress", "words", "list"}, keys: []string{"word", "language", "meaning", "own"}},
+		{args: []string{"suppress", "words", "unset", "genug"}, keys: []string{"word", "language", "meaning", "own"}},
 		{args: []string{"contact", "opt-out", "+491709999999"}, keys: []string{"numbers", "changed"}},
 		{args: []string{"list", "list"}, keys: list},
 		{args: []string{"list", "show", "vips"}, keys: list},

@@ -38,7 +38,7 @@ type contactView struct {
 	Lists       []string               `json:"lists"`
 	Suppression *campaign.Suppression  `json:"suppression"`
 	Skip        skipView               `json:"skip"`
-	Windows     []campaign.OpenWindow      `json:"windows"`
+	Windows     []campaign.OpenWindow  `json:"windows"`
 	Replies     int64                  `json:"replies"`
 	Messages    []campaign.MessageInfo `json:"messages"` // the newest
 }

@@ -310,7 +310,11 @@ func (p *program) tellAnswer(c *cli.Context, s *postgres.Store, turn campaign.Tu
 func notClaimed(m campaign.MessageInfo, holds []campaign.Hold) error {
 	switch m.State {
 	case campaign.Skipped:
-		return campaign.ErrGuard.With("not sent: "+skipText(m.Reason), "")
+		hint := ""
+		if m.Reason == campaign.ReasonNotOptedIn {
+			hint = "when they do: campaignctl contact opt-in NUMBER --source …"
+		}
+		return campaign.ErrGuard.With("not sent: "+skipText(m.Reason), hint)
 	case campaign.MessageCancelled:
 		if len(holds) > 0 {
 			return campaign.ErrGuard.With("not sent: "+holds[0].Reason, "campaignctl channel show "+m.Channel+" tells what lifts it; then send again")

@@ -122,6 +122,9 @@ func printStatus(w io.Writer, s campaign.Status) error {
 	if err := printErrors(w, s.Errors); err != nil {
 		return err
 	}
+	if err := printInbound(w, s.Inbound); err != nil {
+		return err
+	}
 	if over(s) {
 		// What held it does not matter any more, but why it was never planned.
 		for _, h := range s.Holds {
@@ -602,6 +605,11 @@ func printReport(w io.Writer, r campaign.Results) error {
 	}
 	if err := printErrors(w, r.Errors); err != nil {
 		return err
+	}
+	if len(r.Inbound.Buttons) > 0 {
+		if err := printInbound(w, r.Inbound); err != nil {
+			return err
+		}
 	}
 	if over(r.Status) {
 		return nil

@@ -100,3 +100,13 @@ func (m *Message) Suppress(c Circumstances) {
 		m.end(Skipped, ReasonSuppressed, c)
 	}
 }
+
+// Reply is an inbound message that answers one of ours: a row of "campaign
+// replies". Phone is empty of somebody who was forgotten.
+type Reply struct {
+	MessageID  MessageID `json:"message_id"`
+	Phone      string    `json:"phone"`
+	Type       string    `json:"type"`    // text, button, image …
+	Payload    string    `json:"payload"` // of a button
+	ReceivedAt time.Time `json:"received_at"`
+}

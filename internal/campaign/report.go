@@ -23,12 +23,20 @@ type Status struct {
 	Rate       Rate                   `json:"rate"`
 	StartedAt  *time.Time             `json:"started_at"`
 	FinishedAt *time.Time             `json:"finished_at"`
+	Inbound    Inbound                `json:"inbound"`
 
 	Key     string `json:"-"`
 	Channel string `json:"-"` // by name: where its holds are lifted
 	// Paced: the provider holds messages for quality assessment and has released
 	// none yet, so the campaign goes at 1/s.
 	Paced bool `json:"-"`
+}
+
+// Inbound counts what people answered to a campaign.
+type Inbound struct {
+	Messages int64            `json:"messages"`
+	People   int64            `json:"people"`
+	Buttons  map[string]int64 `json:"buttons"` // presses by payload; never null
 }
 
 // Rate of a campaign in messages per second.

@@ -157,29 +157,46 @@ func (t *Traces) erase(value any) (clean any, named bool) {
 	return value, false
 }
 
-// names reports whether an element of a list is about the person: it names them
-// outside of lists of its own, whose elements are looked at one by one. The lists
-// of a message or a status are parts of it.
+// names reports whether an element of a list is about the person and goes as a
+// whole. What holds lists of its own (an entry, a change) is looked into instead:
+// its other elements are about others. The lists of a message or a status are
+// parts of it.
 func (t *Traces) names(element any) bool {
-	switch element := element.(type) {
+	if object, ok := element.(map[string]any); ok && !part(object) && holdsList(object) {
+		return false
+	}
+	return t.within(element)
+}
+
+// within reports whether a value names the person at any depth.
+func (t *Traces) within(value any) bool {
+	switch value := value.(type) {
 	case string:
-		return t.In(element)
+		return t.In(value)
 	case json.Number:
-		return t.In(element.String())
+		return t.In(value.String())
+	case []any:
+		return slices.ContainsFunc(value, t.within)
 	case map[string]any:
-		for key, member := range element {
-			if t.In(key) {
-				return true
-			}
-			if _, list := member.([]any); list && !part(element) {
-				continue
-			}
-			if t.names(member) {
+		for key, member := range value {
+			if t.In(key) || t.within(member) {
 				return true
 			}
 		}
+	}
+	return false
+}
+
+func holdsList(value any) bool {
+	switch value := value.(type) {
 	case []any:
-		return slices.ContainsFunc(element, t.names)
+		return true
+	case map[string]any:
+		for _, member := range value {
+			if holdsList(member) {
+				return true
+			}
+		}
 	}
 	return false
 }

@@ -120,7 +120,10 @@ func (s *Store) suppressForgotten(ctx context.Context, matchKey string, userIDs 
 		}
 		_, err := tx.Exec(ctx, `INSERT INTO campaign.suppressions (hash, scope, forgotten) SELECT DISTINCT h, 'all', true FROM unnest($1::bytea[]) AS h
 			ON CONFLICT (hash, scope) DO UPDATE SET phone = NULL, reason = '', forgotten = true`, hashes)
-		return err
+		if err != nil {
+			return err
+		}
+		return s.audit(ctx, tx, act{action: "forget", object: "people", count: 1})
 	})
 }
 
@@ -249,6 +252,10 @@ func (s *Store) anonymise(ctx context.Context, matchKey string, contacts []int64
 		if len(ids) > 0 {
 			bounds := pgx.StrictNamedArgs{"ids": ids, "least": ids[0], "greatest": ids[len(ids)-1]}
 			if _, err := tx.Exec(ctx, forgetAnonymiseSQL, bounds); err != nil {
+				return err
+			}
+			// A hash over the number is found by trying all numbers.
+			if _, err := tx.Exec(ctx, `UPDATE campaign.idempotency_keys SET arguments = '' WHERE message_id = ANY($1::bigint[])`, ids); err != nil {
 				return err
 			}
 		}

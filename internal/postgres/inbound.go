@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -21,6 +22,8 @@ var (
 	inboundWindowSQL string
 	//go:embed sql/inbound_waiting.sql
 	inboundWaitingSQL string
+	//go:embed sql/inbound_user_ids.sql
+	inboundUserIDsSQL string
 	//go:embed sql/wish_stop.sql
 	wishStopSQL string
 	//go:embed sql/wish_start.sql
@@ -70,9 +73,9 @@ func (s *Store) Keywords(ctx context.Context) (map[string]string, error) {
 func (s *Store) SetKeyword(ctx context.Context, word, meaning string) error {
 	var err error
 	if meaning == "" {
-		_, err = s.pool.Exec(ctx, `DELETE FROM campaign.keywords WHERE word = $1`, word)
+		_, err = s.execNoted(ctx, act{action: "remove", object: "keyword", name: word}, `DELETE FROM campaign.keywords WHERE word = $1`, word)
 	} else {
-		_, err = s.pool.Exec(ctx, `INSERT INTO campaign.keywords AS k (word, meaning) VALUES ($1, $2)
+		_, err = s.execNoted(ctx, act{action: "set", object: "keyword", name: word, detail: meaning}, `INSERT INTO campaign.keywords AS k (word, meaning) VALUES ($1, $2)
 			ON CONFLICT (word) DO UPDATE SET meaning = excluded.meaning WHERE k.meaning <> excluded.meaning`, word, meaning)
 	}
 	if err != nil {
@@ -287,4 +290,28 @@ func (s *Store) windowOpened(ctx context.Context, channel campaign.ChannelID, wh
 		return fmt.Errorf("make due what waited for a service window: %w", err)
 	}
 	return nil
+}
+
+// userIDs collects what statuses tell of the business-scoped user ids of our
+// recipients.
+type userIDs struct {
+	messages []int64
+	ids      []string
+}
+
+// add takes the id that a report of an arrival tells: nobody answers what never
+// arrived.
+func (u *userIDs) add(message campaign.MessageID, e campaign.Event) {
+	if e.UserID == "" || e.Status != "delivered" && e.Status != "read" {
+		return
+	}
+	u.messages, u.ids = append(u.messages, int64(message)), append(u.ids, plainText(e.UserID))
+}
+
+func (u *userIDs) queue(b *pgx.Batch, channel campaign.ChannelID) {
+	if len(u.messages) == 0 {
+		return
+	}
+	b.Queue(inboundUserIDsSQL, pgx.StrictNamedArgs{"messages": u.messages, "user_ids": u.ids, "channel": channel,
+		"least": slices.Min(u.messages), "greatest": slices.Max(u.messages)})
 }

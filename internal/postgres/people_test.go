@@ -177,6 +177,28 @@ func TestAStopBindsFromTheMomentItIsHeeded(t *testing.T) {
 	}
 }
 
+// Somebody who hides the number is known by the user id that reports told.
+func TestAStopWithoutANumberFindsItsPerson(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, 2)
+	ctx := t.Context()
+	f.send(t)
+	delivered := f.status(0, "delivered")
+	delivered.UserID = "DE.1349"
+	if _, err := f.deliver(t, []campaign.Event{delivered}); err != nil {
+		t.Fatal(err)
+	}
+	stop := campaign.Event{Kind: campaign.EventMessage, Messages: true, ID: "wamid.in", Type: "text", UserID: "DE.1349", Words: []string{"stop"}, Wish: campaign.WishStop}
+	if err := f.Heed(ctx, f.channel, []campaign.Event{stop}); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []bool{true, false} {
+		if c, err := f.Contact(ctx, phoneOf(i), phoneOf(i)); err != nil || (c.OptedOutAt != nil) != want {
+			t.Errorf("person %d: opted out %v, %v", i, c.OptedOutAt, err)
+		}
+	}
+}
+
 func TestOwnWordsWinOverBuiltInOnes(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, 2)

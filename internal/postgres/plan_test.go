@@ -204,7 +204,7 @@ func TestStatusHasTheShapeOfTheContract(t *testing.T) {
 	}
 	want := fmt.Sprintf(`{"id":%d,"name":"spring","state":"draft","holds":[],"total":0,"counts":{"accepted":0,"cancelled":0,"deferred":0,`+
 		`"delivered":0,"failed":0,"held":0,"pending":0,"queued":0,"read":0,"sending":0,"sent":0,"skipped":0,"unknown":0},`+
-		`"skipped":{},"errors":{},"waiting":[],"rate":{"limit":100,"now":0},"started_at":null,"finished_at":null}`, plan.ID)
+		`"skipped":{},"errors":{},"waiting":[],"rate":{"limit":100,"now":0},"started_at":null,"finished_at":null,"inbound":{"messages":0,"people":0,"buttons":{}}}`, plan.ID)
 	if string(text) != want {
 		t.Errorf("got  %s\nwant %s", text, want)
 	}

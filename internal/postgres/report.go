@@ -24,8 +24,8 @@ var (
 	reportStatusSQL string
 	//go:embed sql/report_due.sql
 	reportDueSQL string
-	//go:embed sql/report_more.sql
-	reportMoreSQL string
+	//go:embed sql/report_inbound.sql
+	reportInboundSQL string
 	//go:embed sql/report_messages.sql
 	reportMessagesSQL string
 )
@@ -192,6 +192,9 @@ func (s *Store) status(ctx context.Context, id campaign.ID) (campaign.Status, st
 		}
 		st.Holds = append([]campaign.Hold{}, st.Holds...)
 
+		if err := inboundOf(ctx, tx, id, &st.Inbound); err != nil {
+			return err
+		}
 		rows, err := tx.Query(ctx, `SELECT state, detail, n FROM campaign.message_totals WHERE campaign_id = $1`, id)
 		if err != nil {
 			return err
@@ -259,10 +262,7 @@ func (s *Store) Report(ctx context.Context, id campaign.ID) (campaign.Results, e
 		Status: status, Key: stored.key, Channel: stored.channel, Template: stored.template, CreatedAt: stored.created,
 		Funnel: campaign.FunnelOf(status), Codes: campaign.CodesOf(status),
 	}
-	err = s.pool.QueryRow(ctx, reportMoreSQL, pgx.StrictNamedArgs{"campaign": id}).Scan(&r.Replies, &r.Repliers)
-	if err != nil {
-		return campaign.Results{}, fmt.Errorf("count the replies to campaign %d: %w", id, translate(err))
-	}
+	r.Replies, r.Repliers = status.Inbound.Messages, status.Inbound.People
 	return r, nil
 }
 

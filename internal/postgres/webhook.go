@@ -154,6 +154,7 @@ func (s *Store) applyDeliveries(ctx context.Context, channel campaign.ChannelID,
 	var applied campaign.Applied
 	var statuses []Status
 	var loose []campaign.Event // statuses without an opaque id
+	var told userIDs
 	for _, d := range ds {
 		for _, e := range d.Events {
 			if e.Kind != campaign.EventStatus || !e.Messages {
@@ -164,6 +165,7 @@ func (s *Store) applyDeliveries(ctx context.Context, channel campaign.ChannelID,
 			switch {
 			case ours:
 				statuses = append(statuses, Status{Message: id, Report: reportOf(e, attempt)})
+				told.add(id, e)
 			case e.Opaque == "" && e.ID != "":
 				e.ID, e.Status = plainText(e.ID), plainText(e.Status)
 				loose = append(loose, e)
@@ -209,6 +211,7 @@ func (s *Store) applyDeliveries(ctx context.Context, channel campaign.ChannelID,
 	finish := func(b *pgx.Batch) {
 		marked = true
 		queueUnmatched(b, channel, unmatched)
+		told.queue(b, channel)
 		b.Queue(markAppliedSQL, ids, problems)
 		for _, d := range ds {
 			if d.Erased {
