@@ -284,6 +284,27 @@ BEGIN
     RETURN problems;
 END $$;
 
+-- Whether somebody was forgotten: their keyed hash, HMAC-SHA256 (RFC 2104) by
+-- settings.person_key, is on the suppression list and nothing else of them is kept.
+CREATE FUNCTION campaign.is_forgotten(match_key text) RETURNS boolean
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    inner_pad bytea;
+    outer_pad bytea;
+BEGIN
+    IF NOT EXISTS (SELECT FROM campaign.suppressions AS s WHERE s.forgotten) THEN
+        RETURN false; -- nearly always
+    END IF;
+    SELECT decode(rpad(s.value, 128, '0'), 'hex') INTO STRICT inner_pad FROM campaign.settings AS s WHERE s.key = 'person_key';
+    outer_pad := inner_pad;
+    FOR i IN 0..63 LOOP
+        inner_pad := set_byte(inner_pad, i, get_byte(inner_pad, i) # 54);
+        outer_pad := set_byte(outer_pad, i, get_byte(outer_pad, i) # 92);
+    END LOOP;
+    RETURN EXISTS (SELECT FROM campaign.suppressions AS s
+                    WHERE s.hash = sha256(outer_pad || sha256(inner_pad || convert_to(match_key, 'UTF8'))) AND s.scope = 'all' AND s.forgotten);
+END $$;
+
 -- Stores one message. place is put before an error's message.
 CREATE FUNCTION campaign.enqueue_one(p_caller text, place text, p_channel text, p_template text, p_language text, p_recipient text,
     p_parameters jsonb, p_key text, p_send_after timestamptz, p_priority text, p_expires_at timestamptz) RETURNS bigint
@@ -302,6 +323,7 @@ DECLARE
     v_contact   bigint;
     v_opted_in  boolean;
     v_opted_out boolean;
+    v_forgotten boolean;
     v_state     text := 'pending';
     v_reason    text := '';
 BEGIN
@@ -387,11 +409,12 @@ BEGIN
                             CASE WHEN (s ->> 'required')::boolean THEN '' ELSE ', optional' END), ', ') FROM jsonb_array_elements(v_template.slots) AS s), 'none');
         END IF;
         v_number := campaign.read_number(p_recipient, place);
+        v_forgotten := campaign.is_forgotten(v_number.match_key);
 
         -- The contact, under any form of the number.
         SELECT c.id INTO v_contact FROM campaign.contacts AS c
          WHERE c.match_key = v_number.match_key ORDER BY c.phone <> v_number.phone, c.id LIMIT 1;
-        IF NOT FOUND THEN
+        IF NOT FOUND AND NOT v_forgotten THEN
             INSERT INTO campaign.contacts (phone, match_key, country, nanp)
             VALUES (v_number.phone, v_number.match_key, v_number.country, v_number.nanp)
             ON CONFLICT (phone) DO NOTHING RETURNING contacts.id INTO v_contact;
@@ -402,12 +425,19 @@ BEGIN
 
         v_new := nextval('campaign.message_ids');
         INSERT INTO campaign.idempotency_keys (caller, key, message_id, arguments, send_after)
-        VALUES (p_caller, p_key, v_new, v_arguments, v_after)
+        VALUES (p_caller, p_key, v_new, CASE WHEN v_forgotten THEN '' ELSE v_arguments END, v_after)
         ON CONFLICT ON CONSTRAINT idempotency_keys_pkey DO NOTHING RETURNING message_id INTO v_id;
         EXIT WHEN v_id IS NOT NULL;
     END LOOP;
 
-    IF v_template.category = 'MARKETING' THEN
+    IF v_forgotten THEN
+        -- The caller gets a status, and we keep nothing of the person.
+        v_state := 'skipped';
+        v_reason := 'suppressed';
+        v_contact := 0;
+        v_number.phone := '';
+        p_parameters := '{}';
+    ELSIF v_template.category = 'MARKETING' THEN
         SELECT bool_or(c.opt_in IS TRUE), bool_or(c.opted_out_at IS NOT NULL) INTO v_opted_in, v_opted_out
           FROM campaign.contacts AS c WHERE c.match_key = v_number.match_key;
         IF v_opted_out OR NOT v_opted_in THEN
@@ -565,6 +595,9 @@ BEGIN
             DETAIL = 'at: it is null, in the future or long before WhatsApp', HINT = 'at: give the time that your own records have';
     END IF;
     v_number := campaign.read_number(recipient, '');
+    IF campaign.is_forgotten(v_number.match_key) THEN
+        RETURN false; -- and is not brought back
+    END IF;
     PERFORM campaign.bound_idle_transaction();
     INSERT INTO campaign.contacts (phone, match_key, country, nanp)
     SELECT v_number.phone, v_number.match_key, v_number.country, v_number.nanp
@@ -582,7 +615,7 @@ BEGIN
       FROM locked WHERE c.id = locked.id;
     RETURN NOT EXISTS (SELECT FROM campaign.contacts AS c WHERE c.match_key = v_number.match_key AND c.opted_out_at IS NOT NULL);
 END $$;
-COMMENT ON FUNCTION campaign.opt_in IS 'notes that a person agreed to get marketing; false when they opted out after that time, which stands';
+COMMENT ON FUNCTION campaign.opt_in IS 'notes that a person agreed to get marketing; false when they opted out after that time or had themselves forgotten, which stands';
 
 -- The other route: a job of kind enqueue_message in queue enqueue, inserted with
 -- River's insert-only client by a role that may insert nothing else. Who inserted

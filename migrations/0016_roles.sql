@@ -88,6 +88,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA river TO campaign_d
 REVOKE INSERT, UPDATE, DELETE ON river.river_migration FROM campaign_daemon;
 GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA river TO campaign_daemon;
 GRANT SELECT ON river.river_job, river.river_migration TO campaign_operator;
+GRANT DELETE ON river.river_job TO campaign_operator; -- of what forgetting somebody finds, see the policy
 
 -- The viewer reads what reports, exports and status show, people's numbers and
 -- parameters among it, and neither what the provider wrote nor what services asked.
@@ -97,6 +98,7 @@ ALTER DEFAULT PRIVILEGES IN SCHEMA campaign GRANT SELECT ON TABLES TO campaign_v
 ALTER DEFAULT PRIVILEGES IN SCHEMA campaign GRANT SELECT ON SEQUENCES TO campaign_viewer;
 REVOKE ALL ON campaign.webhooks, campaign.idempotency_keys FROM campaign_viewer;
 GRANT SELECT ON river.river_job TO campaign_viewer;
+GRANT SELECT ON river.river_leader TO campaign_operator, campaign_viewer; -- node list says who leads
 
 -- Services call functions and read nothing.
 GRANT EXECUTE ON FUNCTION campaign.enqueue, campaign.enqueue_many, campaign.message_status, campaign.cancel_message, campaign.opt_in, campaign.launch
@@ -111,6 +113,7 @@ GRANT USAGE ON SEQUENCE river.river_job_id_seq TO campaign_river_enqueuer;
 ALTER TABLE river.river_job ENABLE ROW LEVEL SECURITY;
 CREATE POLICY campaign_daemon ON river.river_job TO campaign_daemon USING (true) WITH CHECK (true);
 CREATE POLICY campaign_operator ON river.river_job FOR SELECT TO campaign_operator USING (true);
+CREATE POLICY campaign_operator_forget ON river.river_job FOR DELETE TO campaign_operator USING (kind <> 'send' AND finalized_at IS NOT NULL);
 CREATE POLICY campaign_viewer ON river.river_job FOR SELECT TO campaign_viewer USING (kind = 'send');
 CREATE POLICY campaign_river_enqueuer ON river.river_job TO campaign_river_enqueuer
     USING (kind = 'enqueue_message' AND queue = 'enqueue' AND metadata ->> 'enqueued_by' = session_user)

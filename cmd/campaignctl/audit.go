@@ -19,10 +19,10 @@ const reasonFlag = "reason"
 // acts are the commands that the audit notes, each with --reason.
 func acts() []string {
 	return []string{
-		"campaign plan", "campaign launch", "campaign test", "campaign pause", "campaign resume", "campaign cancel", "campaign retry", "campaign resolve",
+		"campaign plan", "campaign launch", "campaign test", "campaign pause", "campaign resume", "campaign cancel", "campaign retry", "campaign resolve", "campaign cap",
 		"channel add", "channel pause", "channel resume", "channel webhook",
 		"contact opt-in", "contact opt-out", "contact forget", "list delete", "message resolve",
-		"schedule pause", "schedule resume", "schedule delete", "send", "suppress add", "suppress remove", "suppress import", "webhook replay",
+		"schedule pause", "schedule resume", "schedule delete", "send", "suppress add", "suppress remove", "suppress import", "suppress words set", "suppress words unset", "webhook replay",
 	}
 }
 

@@ -66,8 +66,8 @@ func (w *world) as(group string) *world {
 	return &other
 }
 
-// posted counts the POSTs that the provider took, by recipient.
-func (w *world) posted() map[string]int {
+// taken counts the POSTs that the provider took, by recipient.
+func (w *world) taken() map[string]int {
 	w.t.Helper()
 	file, err := os.Open(w.ledger)
 	if err != nil {
@@ -179,7 +179,7 @@ func TestOrdersAndTheirNoticesCommitTogether(t *testing.T) {
 		t.Fatalf("%d orders are stored, %v", len(stored), err)
 	}
 	time.Sleep(300 * time.Millisecond) // the ledger is written every 100 ms
-	posted := w.posted()
+	posted := w.taken()
 	for _, recipient := range stored {
 		if posted[recipient] != 1 {
 			t.Errorf("a committed order was sent %d times", posted[recipient])
@@ -216,7 +216,7 @@ func TestFloodDelaysNobodyElse(t *testing.T) {
 		t.Helper()
 		begun := time.Now()
 		for time.Since(begun) < time.Minute {
-			if w.posted()[recipient] > 0 {
+			if w.taken()[recipient] > 0 {
 				return time.Since(begun)
 			}
 			time.Sleep(20 * time.Millisecond)
@@ -259,7 +259,7 @@ func TestProgramsWorkWithTheRightsOfTheirRoles(t *testing.T) {
 	operator := w.as("campaign_operator")
 	d := w.as("campaign_daemon").daemon("--message-retention", "24h")
 	operator.ctl(0, "channel", "add", "second", "--phone", "+12045550101", "--base-url", w.base, "--key-ref", "env:E2E_KEY",
-		"--webhook-secret-ref", "env:E2E_SECRET", "--reason", "a second number")
+		"--webhook-secret-ref", "env:E2E_SECRET", "--rate", "0", "--reason", "a second number")
 	operator.ctl(0, "template", "sync")
 	operator.audience(400)
 	operator.ctl(0, "contact", "opt-out", "+12042000004", "--reason", "called us")

@@ -540,3 +540,38 @@ func TestCancelMessage(t *testing.T) {
 		t.Errorf("%+v, %v", findings, err)
 	}
 }
+
+// A service that does not know that somebody was forgotten brings nothing of them
+// back.
+func TestEnqueueStoresNothingOfWhoWasForgotten(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	ctx := t.Context()
+	if _, err := s.Suppress(ctx, []campaign.Suppression{{Phone: "+5511987654321", MatchKey: "+5511987654321"}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.pool.Exec(ctx, `UPDATE campaign.suppressions SET phone = NULL, forgotten = true`); err != nil {
+		t.Fatal(err)
+	}
+	forgotten := order("f").with("recipient", "+551187654321").with("priority", "high") // the old form of the number
+	for range 2 {
+		id := s.mustEnqueue(t, forgotten)
+		if state, reason := s.status(t, id); state != "skipped" || reason != "suppressed" {
+			t.Errorf("%s %s", state, reason)
+		}
+	}
+	var in bool
+	if err := s.pool.QueryRow(ctx, `SELECT campaign.opt_in('+5511987654321', 'form', now())`).Scan(&in); err != nil || in {
+		t.Errorf("opted in: %v, %v", in, err)
+	}
+	if state, _ := s.status(t, s.mustEnqueue(t, order("other"))); state != "pending" {
+		t.Errorf("somebody else is %s", state)
+	}
+	var traces int
+	err := s.pool.QueryRow(ctx, `SELECT (SELECT count(*) FROM campaign.contacts WHERE match_key LIKE '%87654321')
+		+ (SELECT count(*) FROM campaign.messages WHERE phone LIKE '%87654321') + (SELECT count(*) FROM campaign.idempotency_keys WHERE key = 'f' AND arguments <> '')`).Scan(&traces)
+	if err != nil || traces != 0 {
+		t.Errorf("%d traces of who was forgotten, %v", traces, err)
+	}
+	s.counts(t)
+}

@@ -5,6 +5,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -113,6 +114,9 @@ func Open(ctx context.Context, pool *pgxpool.Pool) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the deployment's name: %w", translate(err))
 	}
+	if s.people, err = newPersonHash(key); err != nil {
+		return nil, err
+	}
 	return s, nil
 }
 
@@ -139,7 +143,8 @@ func translate(err error) error {
 	}
 	switch pg.Code {
 	case "42501":
-		return campaign.ErrForbidden.With(pg.Message, "the database role lacks a grant: use the role that ran campaignctl migrate, or let that role grant it")
+		return campaign.ErrForbidden.With(pg.Message, cmp.Or(pg.Hint,
+			"the database role lacks a grant: make it a member of campaign_operator, of campaign_daemon for campaignd; campaignctl migrate needs the owner"))
 	case "3F000", "42P01", "42703":
 		return campaign.ErrSchema.With("the database schema is not this program's: "+pg.Message, "run: campaignctl migrate")
 	}

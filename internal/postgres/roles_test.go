@@ -328,6 +328,20 @@ func TestRiverEnqueuersAreHeldToTheirKindAndQueue(t *testing.T) {
 	}
 }
 
+func TestForbiddenActsNameTheRemedy(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, 1)
+	store, err := postgres.Open(t.Context(), as(t, f.pool, "campaign_viewer"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = store.Pause(t.Context(), f.campaign, "")
+	var known *campaign.Error
+	if !errors.Is(err, campaign.ErrForbidden) || !errors.As(err, &known) || !strings.Contains(known.Hint, "campaign_operator") {
+		t.Errorf("%v", err)
+	}
+}
+
 // The roles of one server serve all its databases, and are made by an
 // administrator where the migrating role may not.
 func TestMigrationWithoutTheRightToMakeRolesNamesTheRemedy(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -64,10 +65,10 @@ func (s *Store) Suppress(ctx context.Context, entries []campaign.Suppression) (i
 	var added int64
 	for chunk := range slices.Chunk(entries, suppressChunk) {
 		columns := s.suppressionColumns(chunk)
-		n, err := s.changePeople(ctx, suppressAddSQL, columns.hashes, columns.phones, columns.reasons)
+		n, err := s.changePeople(ctx, act{action: "suppress", object: "people"}, suppressAddSQL, columns.hashes, columns.phones, columns.reasons)
 		if err == nil && len(columns.countries) > 0 {
 			added += n
-			n, err = s.changePeople(ctx, `INSERT INTO campaign.suppressed_countries (country, reason)
+			n, err = s.changePeople(ctx, act{action: "suppress", object: "countries", detail: strings.Join(columns.countries, " ")}, `INSERT INTO campaign.suppressed_countries (country, reason)
 				SELECT * FROM unnest($1::text[], $2::text[]) ON CONFLICT (country) DO NOTHING`, columns.countries, columns.countryReasons)
 		}
 		added += n
@@ -82,10 +83,10 @@ func (s *Store) Suppress(ctx context.Context, entries []campaign.Suppression) (i
 // suppression list, and returns how many were on it. An opt-out stays.
 func (s *Store) Unsuppress(ctx context.Context, entries []campaign.Suppression) (int64, error) {
 	columns := s.suppressionColumns(entries)
-	n, err := s.changePeople(ctx, `DELETE FROM campaign.suppressions WHERE scope = 'all' AND hash = ANY($1::bytea[])`, columns.hashes)
+	n, err := s.changePeople(ctx, act{action: "unsuppress", object: "people"}, `DELETE FROM campaign.suppressions WHERE scope = 'all' AND hash = ANY($1::bytea[])`, columns.hashes)
 	if err == nil && len(columns.countries) > 0 {
 		var countries int64
-		countries, err = s.changePeople(ctx, `DELETE FROM campaign.suppressed_countries WHERE country = ANY($1::text[])`, columns.countries)
+		countries, err = s.changePeople(ctx, act{action: "unsuppress", object: "countries", detail: strings.Join(columns.countries, " ")}, `DELETE FROM campaign.suppressed_countries WHERE country = ANY($1::text[])`, columns.countries)
 		n += countries
 	}
 	if err != nil {
@@ -115,15 +116,18 @@ func (s *Store) suppressionColumns(entries []campaign.Suppression) suppressionCo
 
 // changePeople runs a statement that claims must see: it waits for claims under
 // way and binds every later one.
-func (s *Store) changePeople(ctx context.Context, statement string, args ...any) (int64, error) {
+func (s *Store) changePeople(ctx context.Context, what act, statement string, args ...any) (int64, error) {
 	var n int64
 	err := s.inTx(ctx, func(tx pgx.Tx) error {
 		if err := lockExclusively(ctx, tx, peopleKey()); err != nil {
 			return err
 		}
 		tag, err := tx.Exec(ctx, statement, args...)
-		n = tag.RowsAffected()
-		return err
+		if n = tag.RowsAffected(); err != nil || n == 0 {
+			return err
+		}
+		what.count = n
+		return s.audit(ctx, tx, what)
 	})
 	return n, translate(err)
 }
