@@ -11,7 +11,7 @@ import (
 type Result struct {
 	Bench   string   `json:"bench"` // as it is run again: "send --rate 80"
 	Goal    string   `json:"goal"`
-	Figures []Figure `json:"figures"`
+	Figures []Figure `json:"figures"`      // never null, as the next
 	Ratios  []Figure `json:"ratios"`       // to a ceiling or a limit, of this run
 	OK      *bool    `json:"ok,omitempty"` // every figure with a goal meets it; absent without one
 	Machine Machine  `json:"machine"`

@@ -76,6 +76,12 @@ func (s *Session) Run(ctx context.Context, b Bench, o Options) (*Result, error) 
 		return nil, fmt.Errorf("bench %s: %w", b.Name, err)
 	}
 	r.Commit = s.config.Commit
+	if r.Figures == nil {
+		r.Figures = []Figure{}
+	}
+	if r.Ratios == nil {
+		r.Ratios = []Figure{}
+	}
 	return r, nil
 }
 
