@@ -176,7 +176,8 @@ func TestCompletion(t *testing.T) {
 		{"campaign launch --name campaign --expect", "--expect-recipients"},
 		{"phone inspect ", ""},
 		{"campaign launch -f ", ""},
-		{"schedu", ""},
+		{"schedu", "schedule"},
+		{"schedule pa", "pause"},
 	}
 	for _, c := range cases {
 		got := strings.Split(runInProcess(append([]string{completeWord}, strings.Split(c.words, " ")...)...).stdout, "\n")

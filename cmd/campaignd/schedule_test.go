@@ -1,0 +1,81 @@
+package main
+
+import (
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/campaignd/campaignd/internal/campaign"
+)
+
+func TestAServiceLaunchesACampaignWithItsTransaction(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "--profile", "clean")
+	w.audience(40)
+	d := w.daemon()
+	conn := w.connect(w.login("campaign_enqueuer"))
+	launch := func(tx pgx.Tx) (id campaign.ID) {
+		err := tx.QueryRow(t.Context(), `SELECT campaign.launch('{"name":"spring","channel":"sales","template":{"name":"spring_sale","language":"en_US"},
+			"audience":{"list":"people"},"parameters":{"body.1":{"column":"first_name","default":"there"},"body.2":"SALE","button.0":"SALE"}}', 'sale-1')`).Scan(&id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return id
+	}
+	tx, err := conn.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	launch(tx)
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if tx, err = conn.Begin(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	id := launch(tx)
+	begun := time.Now()
+	if err := tx.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s := w.until("everything read", func(s campaign.Status) bool { return s.State == campaign.Completed && s.Counts[campaign.Read] > 0 })
+	if s.ID != id || s.StartedAt == nil || s.StartedAt.Sub(begun) > 2*time.Second {
+		t.Errorf("campaign %d began %v after the commit: %+v", id, s.StartedAt, s)
+	}
+	w.stop(d)
+	w.adds(40)
+}
+
+func TestADaemonLaunchesWhatAScheduleSays(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "--profile", "clean")
+	w.audience(40)
+	file, err := os.ReadFile(w.dir + "/spring.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var kept []string
+	for line := range strings.Lines(string(file)) {
+		if !strings.HasPrefix(line, "key:") && !strings.HasPrefix(line, "schedule:") {
+			kept = append(kept, line)
+		}
+	}
+	w.write("daily.yaml", strings.Join(kept, "")+"\nschedule: {cron: \"0 9 * * *\", timezone: Europe/Berlin}\n")
+	w.ctl(0, "campaign", "launch", "-f", "daily.yaml", "--yes")
+	// Two daemons, and the moment is a minute ago.
+	d := w.daemon()
+	other := w.start("campaignd", "run", "--listen", freeAddr(t))
+	if _, err := w.admin().Exec(t.Context(), `UPDATE campaign.schedules SET next_at = date_trunc('minute', now() - interval '1 minute')`); err != nil {
+		t.Fatal(err)
+	}
+	w.until("everything read", func(s campaign.Status) bool { return s.State == campaign.Completed && s.Counts[campaign.Read] > 0 })
+	w.stop(d)
+	w.stop(other)
+	w.adds(40)
+	if out := w.ctl(0, "schedule", "show", "spring"); strings.Count(out, "launched") != 1 || !strings.Contains(out, "completed") {
+		t.Errorf("schedule show says:\n%s", out)
+	}
+}
