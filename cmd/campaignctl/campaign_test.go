@@ -70,7 +70,7 @@ func TestAContactFileIsImportedByItsCampaign(t *testing.T) {
 	t.Parallel()
 
 	w := newWorld(t)
-	w.write("others.csv", "phone;first_name;voucher\n030 1234567;Dora;D1\n030 7654321;Emil;E1\nnonsense;X;Y\n")
+	w.write("others.csv", "phone;first_name;voucher;opt_in\n030 1234567;Dora;D1;yes\n030 7654321;Emil;E1;2026-01-31\nnonsense;X;Y;yes\n")
 	path := w.write("spring.yaml", replaced(campaignFile, "{list: vips}", "{file: others.csv, country: DE}"))
 	got := w.want(0, "campaign", "plan", "-f", path, "--json")
 	if plan := decode[campaign.Plan](t, got); plan.Total != 2 || plan.Eligible != 2 {

@@ -48,6 +48,7 @@ when the first and the last leave at the channel's rate. Nothing is sent.`,
   on_unknown: hold                  # or resend, fail
   us_marketing: skip                # or attempt
   us_territories: allow             # or skip
+  opt_in: required                  # or assumed: everybody on the list agreed
   retry: {code_131049: {first: 24h, factor: 2, attempts: 3}}`,
 			`The same name, key and content again is the same plan; other content is a conflict
 (exit code 5) unless --replace discards the draft.`,
