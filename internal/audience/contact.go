@@ -57,6 +57,9 @@ type Mapper struct {
 	special map[string]int // import column → index
 	attrs   []attribute
 	zones   sync.Map // time zone names that are known; loading one reads a file
+	// languages are the few spellings of a file, normalised: reading one takes as
+	// long as everything else of a row.
+	languages sync.Map
 }
 
 type attribute struct {
@@ -241,7 +244,7 @@ func (m *Mapper) Contact(row Row) (Contact, error) {
 		c.OptInAt = &at
 	}
 	if text := m.cell(row, columnLanguage); text != "" {
-		if c.Language, err = parseLanguage(text); err != nil {
+		if c.Language, err = m.language(text); err != nil {
 			return refuse(columnLanguage, err.Error())
 		}
 	}
@@ -337,6 +340,18 @@ func parseLanguage(text string) (string, error) {
 		return "", refused
 	}
 	return code + "_" + region, nil
+}
+
+// language is parseLanguage with a memory.
+func (m *Mapper) language(text string) (string, error) {
+	if known, ok := m.languages.Load(text); ok {
+		return known.(string), nil
+	}
+	code, err := parseLanguage(text)
+	if err == nil {
+		m.languages.Store(strings.Clone(text), code)
+	}
+	return code, err
 }
 
 // knownZone accepts IANA names. "Local" would be the zone of the machine that

@@ -25,7 +25,7 @@ type rangeKey struct {
 // and four of a national number.
 const maxPrefix = 7
 
-// ranges is read when the first number is, in 3 ms.
+// ranges is read when the first number is.
 var ranges = sync.OnceValue(func() map[rangeKey]string {
 	table := make(map[rangeKey]string, 1<<15)
 	for line := range strings.Lines(rangesText) {

@@ -20,6 +20,11 @@ type importRows struct {
 	changed map[string]int64 // by phone: repeated rows that said something else than the row before
 	columns map[string]bool  // attributes that some row of the file had
 	scratch []byte
+
+	former           map[string]int  // the index of the chunk before, for numbers that come again
+	last, beforeLast <-chan struct{} // closed when these chunks are written; nil: there is none
+	meets            bool            // this chunk and the last share a number
+	size             int             // of the last one, encoded
 }
 
 // importRow is a row whose attributes are JSON already: a map of each of tens of
@@ -30,7 +35,7 @@ type importRow struct {
 }
 
 func newImportRows() *importRows {
-	return &importRows{index: make(map[string]int, importChunk), changed: map[string]int64{}, columns: map[string]bool{}}
+	return &importRows{index: make(map[string]int, importChunk), former: make(map[string]int, importChunk), changed: map[string]int64{}, columns: map[string]bool{}}
 }
 
 // add merges a row into the chunk as the database would merge it.
@@ -43,6 +48,9 @@ func (c *importRows) add(row campaign.ContactRow) error {
 	}
 	i, repeated := c.index[row.Phone]
 	if !repeated {
+		if _, again := c.former[row.Phone]; again {
+			c.meets = true
+		}
 		c.index[row.Phone] = len(c.rows)
 		c.rows = append(c.rows, c.compact(row))
 		return nil
@@ -103,6 +111,9 @@ type encodedChunk struct {
 	changed     map[string]int64
 	read        int64
 	first, last int64 // lines, for errors
+
+	wait []<-chan struct{} // for the chunks that must be written before
+	done chan struct{}     // closed when this one is written, or given up
 }
 
 // encode gives the chunk as it is written, and empties the gatherer for the next
@@ -110,14 +121,21 @@ type encodedChunk struct {
 func (c *importRows) encode() *encodedChunk {
 	e := &encodedChunk{
 		changed: c.changed, columns: slices.Sorted(maps.Keys(c.columns)), read: c.read,
-		first: c.rows[0].Number, last: c.rows[len(c.rows)-1].Number,
+		first: c.rows[0].Number, last: c.rows[len(c.rows)-1].Number, done: make(chan struct{}),
 	}
-	const usual = 256 // bytes of a row
-	e.copy = append(make([]byte, 0, usual*len(c.rows)), copyHeader...)
+	if c.beforeLast != nil {
+		e.wait = append(e.wait, c.beforeLast) // nobody looked for numbers of that one
+	}
+	if c.meets {
+		e.wait = append(e.wait, c.last)
+	}
+	e.copy = append(make([]byte, 0, max(c.size+c.size/16, 160*len(c.rows))), copyHeader...)
 	for i := range c.rows {
 		e.copy = c.rows[i].appendTuple(e.copy)
 	}
 	e.copy = append(e.copy, copyEnd...)
+	c.size = len(e.copy)
+	c.former, c.index, c.beforeLast, c.last, c.meets = c.index, c.former, c.last, e.done, false
 	clear(c.index)
 	clear(c.rows) // strings of this chunk
 	c.rows, c.read, c.changed = c.rows[:0], 0, map[string]int64{}
