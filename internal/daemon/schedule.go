@@ -167,8 +167,8 @@ func (p *planner) refresh(ctx context.Context, m postgres.AgingMedia) error {
 		}
 	}
 	if ctx.Err() != nil || time.Until(m.ExpiresAt) > planning.MediaSpare {
-		log.Warn("a header file cannot be uploaded again yet", "expires_at", m.ExpiresAt)
-		return nil
+		log.Warn("a header file cannot be uploaded again yet", "expires_at", m.ExpiresAt, "error", failure)
+		return nil //nolint:nilerr // tried again in an hour, and held for in time
 	}
 	log.Warn("held: the provider forgets a header file", "expires_at", m.ExpiresAt)
 	return p.store.PutHold(ctx, campaign.Hold{Scope: campaign.HoldCampaign, ScopeID: int64(m.Campaign), Source: sourceMedia,

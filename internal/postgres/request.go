@@ -153,7 +153,7 @@ func (s *Store) AwaitRequests(ctx context.Context, wake func()) error {
 		return fmt.Errorf("listen for requests: %w", err)
 	}
 	conn := pooled.Hijack()
-	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // it is given up
+	defer conn.Close(context.WithoutCancel(ctx))
 	if _, err := conn.Exec(ctx, `LISTEN `+launchChannel); err != nil {
 		return wrap("listen for requests", err)
 	}
