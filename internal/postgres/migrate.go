@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -68,6 +69,13 @@ const migrateLock = 7_402_201
 // step in a transaction of its own, and returns what it did. Two at once wait
 // for each other. With dryRun it only says what it would do.
 func Migrate(ctx context.Context, pool *pgxpool.Pool, dryRun bool) ([]Migration, error) {
+	if !dryRun {
+		lock, err := lockMigrations(ctx, pool)
+		if err != nil {
+			return nil, fmt.Errorf("wait for another migration: %w", err)
+		}
+		defer lock.Rollback(context.WithoutCancel(ctx)) // it only unlocks
+	}
 	conn, err := pool.Acquire(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("connect to migrate: %w", err)
@@ -77,16 +85,6 @@ func Migrate(ctx context.Context, pool *pgxpool.Pool, dryRun bool) ([]Migration,
 	if dryRun {
 		return pending(ctx, conn.Conn())
 	}
-	// The lock is a transaction's and not a session's: that goes through a pooler.
-	lock, err := pool.Begin(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("connect to migrate: %w", err)
-	}
-	defer lock.Rollback(context.WithoutCancel(ctx)) // it only unlocks
-	if _, err := lock.Exec(ctx, `SELECT pg_advisory_xact_lock($1) FROM set_config('idle_in_transaction_session_timeout', '0', true)`, int64(migrateLock)); err != nil {
-		return nil, fmt.Errorf("wait for another migration: %w", err)
-	}
-
 	if _, err := conn.Exec(ctx, `
 		CREATE SCHEMA IF NOT EXISTS `+queue.Schema+`;
 		CREATE SCHEMA IF NOT EXISTS campaign;
@@ -126,6 +124,32 @@ func Migrate(ctx context.Context, pool *pgxpool.Pool, dryRun bool) ([]Migration,
 		return nil, err
 	}
 	return todo, nil
+}
+
+// lockMigrations waits until nobody else migrates. The lock is a transaction's and
+// not a session's: that goes through a pooler. Whoever waits holds no connection,
+// which the one who migrates may need.
+func lockMigrations(ctx context.Context, pool *pgxpool.Pool) (pgx.Tx, error) {
+	for {
+		tx, err := pool.Begin(ctx)
+		if err != nil {
+			return nil, err
+		}
+		var locked bool
+		err = tx.QueryRow(ctx, `SELECT pg_try_advisory_xact_lock($1) FROM set_config('idle_in_transaction_session_timeout', '0', true)`, int64(migrateLock)).Scan(&locked)
+		if locked && err == nil {
+			return tx, nil
+		}
+		_ = tx.Rollback(context.WithoutCancel(ctx))
+		if err != nil {
+			return nil, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
 }
 
 // pending lists what Migrate would do. Version 0 stands for River's own.
