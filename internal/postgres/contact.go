@@ -19,6 +19,8 @@ var (
 	contactKnowSQL string
 	//go:embed sql/contact_opt_in.sql
 	contactOptInSQL string
+	//go:embed sql/contact_lift.sql
+	contactLiftSQL string
 	//go:embed sql/contact_opt_out.sql
 	contactOptOutSQL string
 )
@@ -81,8 +83,19 @@ func (s *Store) setConsent(ctx context.Context, people []campaign.ContactRow, ac
 			return err
 		}
 		tag, err := tx.Exec(ctx, statement, pgx.StrictNamedArgs{"match_keys": keys, "source": plainText(source)})
-		if changed = tag.RowsAffected(); err != nil || changed == 0 {
+		if changed = tag.RowsAffected(); err != nil {
 			return err
+		}
+		if statement == contactOptInSQL {
+			// An opt-out that was known by the user id only ends, too.
+			lifted, err := tx.Exec(ctx, contactLiftSQL, pgx.StrictNamedArgs{"match_keys": keys, "inner": s.people.inner, "outer": s.people.outer})
+			if err != nil {
+				return err
+			}
+			changed = max(changed, lifted.RowsAffected())
+		}
+		if changed == 0 {
+			return nil
 		}
 		return s.audit(ctx, tx, act{action: action, object: "people", count: changed})
 	})

@@ -92,6 +92,32 @@ func TestClaimAsksWhetherSomebodyMayBeWrittenTo(t *testing.T) {
 	}
 }
 
+// What a stranger's user id stopped, an opt-in by hand lifts.
+func TestAnOptInLiftsWhatAUserIDStopped(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, 1)
+	stop := campaign.Event{Kind: campaign.EventMessage, Messages: true, ID: "wamid.x", Type: "text", UserID: "DE.1349", Words: []string{"stop"}, Wish: campaign.WishStop}
+	if err := f.Heed(t.Context(), f.channel, []campaign.Event{stop}); err != nil {
+		t.Fatal(err)
+	}
+	f.exec(t, `UPDATE campaign.contacts SET user_id = 'DE.1349'`)
+	optedOut := func() bool {
+		t.Helper()
+		c, err := f.Contact(t.Context(), phoneOf(0), phoneOf(0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c.OptedOutAt != nil
+	}
+	if !optedOut() {
+		t.Error("the stop does not bind whoever has that id")
+	}
+	n, err := f.SetOptIn(t.Context(), []campaign.ContactRow{{Phone: phoneOf(0), MatchKey: phoneOf(0)}}, "person")
+	if err != nil || n != 1 || optedOut() {
+		t.Errorf("%d changed, %v; opted out %v", n, err, optedOut())
+	}
+}
+
 func TestPlanLeavesOutWhomTheClaimWouldLeaveOut(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
