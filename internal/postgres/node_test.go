@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/campaignd/campaignd/internal/campaign"
+	"github.com/campaignd/campaignd/internal/postgres"
 )
 
 func TestStoreNodesAreSeenLostAndForgotten(t *testing.T) {
@@ -95,5 +96,20 @@ func TestStoreNodesWithoutALimit(t *testing.T) {
 	}
 	if n := nodes[0]; n.Rate != 900 || n.Channels[0].Limit != nil || n.Channels[0].Share != nil {
 		t.Errorf("%+v", n)
+	}
+}
+
+// Who may look at reports may look at nodes.
+func TestStoreNodesAreListedByEveryReader(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, 1)
+	for _, group := range []string{"campaign_daemon", "campaign_operator", "campaign_viewer"} {
+		s, err := postgres.Open(t.Context(), as(t, f.pool, group))
+		if err != nil {
+			t.Fatalf("%s: %v", group, err)
+		}
+		if _, err := s.Nodes(t.Context()); err != nil {
+			t.Errorf("%s: %v", group, err)
+		}
 	}
 }
