@@ -43,7 +43,7 @@ func rooms() map[string][]string {
 		// The daemon's composition, in a room of its own so that the benchmarks run
 		// what campaignd runs: it knows everyone but the commands, and those who
 		// only serve them.
-		"internal/daemon": {"internal/campaign", "internal/dialog360", "internal/phone", "internal/postgres", "internal/queue",
+		"internal/daemon": {"internal/campaign", "internal/dialog360", "internal/keyword", "internal/phone", "internal/postgres", "internal/queue",
 			"internal/secret", "internal/sender", "internal/throttle", "internal/webhook", "internal/metrics", "internal/planning", "internal/schedule"},
 		// It shows the others from outside; none of them knows it.
 		"internal/metrics":  {"internal/campaign", "internal/postgres", "internal/sender"},
