@@ -79,7 +79,7 @@ func roleTable(t *testing.T, pool *pgxpool.Pool) string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer tx.Rollback(context.WithoutCancel(ctx)) //nolint:errcheck // whatever it did must go
+		defer tx.Rollback(context.WithoutCancel(ctx)) // whatever it did must go
 		if _, err := tx.Exec(ctx, `SET LOCAL ROLE `+role); err != nil {
 			t.Fatal(err)
 		}
@@ -252,7 +252,7 @@ func TestEnqueuersSeeOnlyTheirOwnMessages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer tx.Rollback(context.Background()) //nolint:errcheck // ends the test's transaction
+	defer tx.Rollback(context.Background())
 	if _, err := tx.Exec(ctx, `CREATE TEMP TABLE messages (id int); CREATE FUNCTION pg_temp.sha256(bytea) RETURNS bytea LANGUAGE sql AS 'SELECT NULL::bytea';
 		CREATE FUNCTION pg_temp.now() RETURNS timestamptz LANGUAGE sql AS 'SELECT NULL::timestamptz';
 		SET LOCAL search_path = pg_temp, campaign, pg_catalog; SET LOCAL standard_conforming_strings = off; SET LOCAL TimeZone = 'Asia/Tokyo'; SET LOCAL row_security = off`); err != nil {
