@@ -368,9 +368,14 @@ BEGIN
         ELSIF p_expires_at <= greatest(p_send_after, now()) THEN
             RAISE EXCEPTION USING ERRCODE = 'WA007', COLUMN = 'expires_at', MESSAGE = place || 'the message would expire before it is due',
                 DETAIL = 'expires_at: it is not after now and send_after', HINT = 'expires_at: give a later time, or none';
-        ELSIF p_send_after = 'infinity' OR p_send_after = '-infinity' THEN
-            RAISE EXCEPTION USING ERRCODE = 'WA007', COLUMN = 'send_after', MESSAGE = place || 'the message would be due never',
-                DETAIL = 'send_after: it is infinite', HINT = 'send_after: give a time';
+        -- Programs cannot hold an infinite time, nor JSON a year of five digits: one
+        -- such row would stop its channel.
+        ELSIF p_send_after NOT BETWEEN '1970-01-01Z' AND '9999-12-31Z' THEN
+            RAISE EXCEPTION USING ERRCODE = 'WA007', COLUMN = 'send_after', MESSAGE = place || 'send_after is no time at which a message could be sent',
+                DETAIL = 'send_after: it is infinite, before 1970 or after the year 9999', HINT = 'send_after: give a time, or leave it out: then it is at once';
+        ELSIF p_expires_at > '9999-12-31Z' THEN
+            RAISE EXCEPTION USING ERRCODE = 'WA007', COLUMN = 'expires_at', MESSAGE = place || 'expires_at is no time at which a message could expire',
+                DETAIL = 'expires_at: it is infinite or after the year 9999', HINT = 'expires_at: give a time, or leave it out: then it never expires';
         END IF;
         SELECT c.id INTO v_channel FROM campaign.channels AS c WHERE c.name = p_channel;
         IF NOT FOUND THEN
@@ -400,6 +405,9 @@ BEGIN
         IF jsonb_typeof(p_parameters) <> 'object' THEN
             RAISE EXCEPTION USING ERRCODE = 'WA006', COLUMN = 'parameters', MESSAGE = place || 'the parameters are not an object',
                 DETAIL = 'parameters: they are of type ' || jsonb_typeof(p_parameters), HINT = 'parameters: write {"body.1":"…"}';
+        ELSIF octet_length(p_parameters::text) > 65536 THEN
+            RAISE EXCEPTION USING ERRCODE = 'WA006', COLUMN = 'parameters', MESSAGE = place || 'the parameters are too large',
+                DETAIL = 'parameters: they are longer than 64 KiB, more than any template takes', HINT = 'parameters: give a medium by link or id';
         END IF;
         v_problems := campaign.parameter_problems(v_template.slots, v_template.parts, p_parameters);
         IF cardinality(v_problems) > 0 THEN
@@ -487,7 +495,7 @@ BEGIN
                     RAISE datetime_field_overflow;
                 END IF;
                 times[CASE field.key WHEN 'send_after' THEN 1 ELSE 2 END] := (field.value #>> '{}')::timestamptz;
-            EXCEPTION WHEN datetime_field_overflow OR invalid_datetime_format THEN
+            EXCEPTION WHEN data_exception THEN
                 RAISE EXCEPTION USING ERRCODE = 'WA007', COLUMN = field.key, MESSAGE = place || field.key || ' is not a time',
                     DETAIL = field.key || ': it is not written as RFC 3339 has it', HINT = field.key || ': write it with its offset, such as 2026-04-01T09:00:00+02:00';
             END;
@@ -619,11 +627,26 @@ COMMENT ON FUNCTION campaign.opt_in IS 'notes that a person agreed to get market
 
 -- The other route: a job of kind enqueue_message in queue enqueue, inserted with
 -- River's insert-only client by a role that may insert nothing else. Who inserted
--- it is stamped here, over whatever the client wrote.
+-- it is stamped here, over whatever the client wrote. So is what River alone
+-- writes, and what its client cannot read: one such job would stop the queue.
 CREATE FUNCTION campaign.stamp_enqueue_message() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     NEW.metadata := COALESCE(NEW.metadata, '{}') || jsonb_build_object('enqueued_by', session_user);
+    NEW.id := nextval('river.river_job_id_seq'); -- one of the client's choice could be a later job's
+    NEW.attempt := 0;
+    NEW.attempted_at := NULL;
+    NEW.attempted_by := NULL;
+    NEW.errors := NULL;
+    NEW.finalized_at := NULL;
+    NEW.created_at := now();
+    NEW.max_attempts := greatest(NEW.max_attempts, 100); -- a daemon that dies spends one
+    IF NEW.scheduled_at NOT BETWEEN '1970-01-01Z' AND '9999-12-31Z' THEN
+        NEW.scheduled_at := now();
+    END IF;
+    IF array_ndims(NEW.tags) > 1 OR array_position(NEW.tags, NULL) IS NOT NULL THEN
+        NEW.tags := '{}';
+    END IF;
     RETURN NEW;
 END $$;
 CREATE TRIGGER stamp_enqueue_message BEFORE INSERT ON river.river_job

@@ -12,6 +12,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/campaignd/campaignd/internal/campaign"
 )
@@ -227,6 +228,12 @@ func TestEnqueueRefusesBadArguments(t *testing.T) {
 		{good.with("parameters", json.RawMessage(strings.Replace(orderParameters, "Ann", `An\nn`, 1))), "WA006", "parameters"},
 		{good.with("priority", "urgent"), "WA007", "priority"},
 		{good.with("expires_at", time.Now().Add(-time.Minute)), "WA007", "expires_at"},
+		{good.with("expires_at", pgtype.Infinity), "WA007", "expires_at"},
+		{good.with("expires_at", time.Date(10001, 1, 1, 0, 0, 0, 0, time.UTC)), "WA007", "expires_at"},
+		{good.with("send_after", pgtype.Infinity), "WA007", "send_after"},
+		{good.with("send_after", pgtype.NegativeInfinity), "WA007", "send_after"},
+		{good.with("send_after", time.Date(10001, 1, 1, 0, 0, 0, 0, time.UTC)), "WA007", "send_after"},
+		{good.with("parameters", json.RawMessage(`{"body.1":"`+strings.Repeat("x", 1<<16)+`"}`)), "WA006", "parameters"},
 		{good.with("send_after", time.Now().Add(time.Hour)).with("expires_at", time.Now().Add(time.Minute)), "WA007", "expires_at"},
 	} {
 		_, err := enqueue(t.Context(), s.pool, c.m)
@@ -377,9 +384,10 @@ func TestEnqueueMany(t *testing.T) {
 		code, field string
 	}{
 		"no object": {"x", "WA007", "messages"}, "a key too many": {order("a").with("prio", "high"), "WA007", "messages"},
-		"a number": {order("a").with("recipient", 491511234567), "WA007", "recipient"},
-		"no zone":  {order("a").with("send_after", "2036-01-01 00:00:00"), "WA007", "send_after"},
-		"no time":  {order("a").with("expires_at", "2036-13-01T00:00:00Z"), "WA007", "expires_at"},
+		"a number":  {order("a").with("recipient", 491511234567), "WA007", "recipient"},
+		"no zone":   {order("a").with("send_after", "2036-01-01 00:00:00"), "WA007", "send_after"},
+		"no time":   {order("a").with("expires_at", "2036-13-01T00:00:00Z"), "WA007", "expires_at"},
+		"no offset": {order("a").with("expires_at", "2036-12-01T00:00:00+99:00"), "WA007", "expires_at"},
 	} {
 		_, err := s.pool.Exec(ctx, `SELECT campaign.enqueue_many($1)`, []any{c.m})
 		refusedAs(t, what, err, c.code, c.field)

@@ -289,6 +289,17 @@ func TestRiverEnqueuersAreHeldToTheirKindAndQueue(t *testing.T) {
 		_, err := put(bad[0], bad[1], bad[2])
 		refusedStatement(t, fmt.Sprint(bad), err, "42501")
 	}
+	// What River could not read, and what is River's to write, is put right.
+	var odd int64
+	if err := conn.QueryRow(ctx, `INSERT INTO river.river_job (id, kind, queue, args, max_attempts, attempt, attempted_at, attempted_by, errors, tags, scheduled_at, created_at)
+		VALUES (4711, 'enqueue_message', 'enqueue', '{}', 1, 1, 'infinity', '{NULL}', '{"1"}', '{NULL}', '-infinity', 'infinity') RETURNING id`).Scan(&odd); err != nil {
+		t.Fatal(err)
+	}
+	var whole bool
+	if err := s.pool.QueryRow(ctx, `DELETE FROM river.river_job WHERE id = $1 RETURNING id <> 4711 AND max_attempts = 100 AND attempt = 0 AND attempted_at IS NULL AND attempted_by IS NULL
+		AND errors IS NULL AND tags = '{}' AND isfinite(scheduled_at) AND isfinite(created_at)`, odd).Scan(&whole); err != nil || !whole {
+		t.Errorf("job %d is as its client wrote it, %v", odd, err)
+	}
 	// A job of somebody else is not seen.
 	if _, err := s.pool.Exec(ctx, `INSERT INTO river.river_job (kind, queue, args, max_attempts) VALUES ('enqueue_message', 'enqueue', '{}', 25), ('send', 'ch_1', '{}', 25)`); err != nil {
 		t.Fatal(err)
