@@ -126,7 +126,7 @@ func (s *Sender) pump(ctx context.Context, id campaign.ChannelID, p *pump) {
 			continue
 		}
 		came := s.Now()
-		ticket, err := ch.throttle.Wait(ctx, throttle.Turn{})
+		ticket, err := ch.throttle.Wait(ctx)
 		ch.observer.Stage(StageLimiter, s.Now().Sub(came))
 		if err != nil {
 			p.heard(true, 0)

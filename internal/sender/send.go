@@ -96,9 +96,7 @@ func (s *Sender) post(ctx context.Context, ch *channel, turn campaign.Turn, clai
 	post, cancel := context.WithTimeout(ctx, postTimeout)
 	answer := ch.provider.Send(post, request)
 	cancel()
-	took := s.Now().Sub(begun)
-	ch.throttle.Observe(took)
-	ch.observer.Stage(StagePost, took)
+	ch.observer.Stage(StagePost, s.Now().Sub(begun))
 	s.react(ctx, ch, turn, claimed.Template, answer, begun)
 	return answer
 }

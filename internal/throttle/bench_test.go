@@ -3,7 +3,6 @@ package throttle
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"sync"
 	"testing"
 	"time"
@@ -21,7 +20,7 @@ func BenchmarkUnlimited(b *testing.B) {
 		ctx, cancel := context.WithTimeout(b.Context(), time.Hour)
 		defer cancel()
 		for pb.Next() {
-			ticket, err := c.Wait(ctx, Turn{Priority: 2, Campaign: 7})
+			ticket, err := c.Wait(ctx)
 			if err != nil {
 				b.Error(err)
 				return
@@ -30,7 +29,6 @@ func BenchmarkUnlimited(b *testing.B) {
 				b.Error(err)
 				return
 			}
-			c.Observe(time.Millisecond)
 		}
 	})
 }
@@ -44,7 +42,7 @@ func BenchmarkMillionPerSecond(b *testing.B) {
 		ctx, cancel := context.WithTimeout(b.Context(), time.Hour)
 		defer cancel()
 		for pb.Next() {
-			ticket, err := c.Wait(ctx, Turn{Priority: 2, Campaign: 7})
+			ticket, err := c.Wait(ctx)
 			if err != nil {
 				b.Error(err)
 				return
@@ -57,8 +55,8 @@ func BenchmarkMillionPerSecond(b *testing.B) {
 	})
 }
 
-// BenchmarkRate runs on the real clock, with claims that commit every 5 ms and
-// POSTs of 20 ms, and reports how much of the limit was used and how near the
+// BenchmarkRate runs on the real clock, with one goroutine that waits and claims
+// that commit every 5 ms, and reports how much of the limit was used and how near the
 // fullest second came to the bound (1 is the bound). Run it with -benchtime 10s
 // or, as ns/op is only the interval, a number of messages: -benchtime 5000x.
 func BenchmarkRate(b *testing.B) {
@@ -70,23 +68,21 @@ func BenchmarkRate(b *testing.B) {
 			var group sync.WaitGroup
 			ctx, cancel := context.WithCancel(b.Context())
 			defer cancel()
-			for range c.Workers(400) {
+			for {
+				ticket, err := c.Wait(ctx)
+				if err != nil {
+					break
+				}
 				group.Go(func() {
-					for {
-						ticket, err := c.Wait(ctx, Turn{})
-						if err != nil {
-							return
-						}
-						time.Sleep(time.Until(time.Now().Truncate(5 * time.Millisecond).Add(5 * time.Millisecond)))
-						if ticket.Pace(context.Background()) != nil {
-							return
-						}
-						mu.Lock()
-						if posts = append(posts, time.Now()); len(posts) == b.N {
-							cancel()
-						}
-						mu.Unlock()
-						time.Sleep(time.Duration(15+rand.IntN(10)) * time.Millisecond)
+					time.Sleep(time.Until(time.Now().Truncate(5 * time.Millisecond).Add(5 * time.Millisecond)))
+					if err := ticket.Pace(context.Background()); err != nil {
+						b.Error(err)
+						return
+					}
+					mu.Lock()
+					defer mu.Unlock()
+					if posts = append(posts, time.Now()); len(posts) == b.N {
+						cancel()
 					}
 				})
 			}

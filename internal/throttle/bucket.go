@@ -29,8 +29,8 @@ func burst(r rate.Limit) int {
 }
 
 // bucket gives turns at a rate. At most one reservation of its limiter is
-// outstanding, and it belongs to the bucket, not to a waiter: who gets it is
-// decided when it is due, so that a high priority takes the very next token.
+// outstanding, and it belongs to the bucket, not to a waiter: whoever is first in
+// line when it is due gets it, so that one who gave up takes no token along.
 //
 // Not the bucket but the pacer keeps the provider's window.
 type bucket struct {
@@ -71,9 +71,9 @@ func (b *bucket) take(now time.Time) time.Duration {
 }
 
 // giveBack returns a turn that was taken and not used. There is no ceiling but
-// the turns under way: jobs of a campaign that was just paused are refused by
-// whole batches, and those behind them must not pay with their rate. Not the
-// turns but the pacer keeps the provider's window.
+// the turns under way: claims are refused by whole batches (a campaign was just
+// paused, or nothing was queued), and those behind them must not pay with their
+// rate. Not the turns but the pacer keeps the provider's window.
 func (b *bucket) giveBack(now time.Time) {
 	b.returned++
 	b.returnedUntil = now.Add(returnedFor)

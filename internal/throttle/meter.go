@@ -1,7 +1,6 @@
 package throttle
 
 import (
-	"math"
 	"sync/atomic"
 	"time"
 )
@@ -52,70 +51,4 @@ func (m *meter) lastSecond(now time.Time) float64 {
 		}
 	}
 	return float64(sent) / (time.Second + elapsed%tick).Seconds()
-}
-
-// average is a moving average of durations, without a lock. Its weight makes
-// the last 64 the larger part: a single 20 s timeout moves it by 0.3 s, and at
-// 80/s it follows a change within a second or two.
-type average struct {
-	seconds atomic.Uint64 // bits of a float64; 0: nothing observed
-}
-
-const weight = 1.0 / 64
-
-func (a *average) add(d time.Duration) {
-	for {
-		old := a.seconds.Load()
-		value := d.Seconds()
-		if old != 0 {
-			last := math.Float64frombits(old)
-			value = last + weight*(value-last)
-		}
-		if a.seconds.CompareAndSwap(old, math.Float64bits(value)) {
-			return
-		}
-	}
-}
-
-func (a *average) value() (seconds float64, ok bool) {
-	bits := a.seconds.Load()
-	return math.Float64frombits(bits), bits != 0
-}
-
-const (
-	// minWorkers keeps a slow channel from standing still behind one POST that
-	// takes its 20 s.
-	minWorkers = 4
-
-	// usualLatency is taken before the first observation: at 80/s it gives 64
-	// workers.
-	usualLatency = 400 * time.Millisecond
-)
-
-// Observe takes the time from a message's turn to its recorded outcome, from
-// which Workers is derived.
-func (c *Channel) Observe(latency time.Duration) {
-	c.latency.add(max(latency, time.Nanosecond))
-}
-
-// Workers suggests how many messages of this channel to work on at a time:
-// twice what its rate and the observed latency need, so that there is a line
-// while a commit is slow, at least 4 and at most the given number. Without a
-// limit it is that number. A slow-down does not lower it: it passes, and those
-// who wait cost nothing.
-func (c *Channel) Workers(most int) int {
-	c.mu.Lock()
-	share := min(c.limit, c.share.limit())
-	c.mu.Unlock()
-
-	latency, ok := c.latency.value()
-	if !ok {
-		latency = usualLatency.Seconds()
-	}
-	// Compared before the conversion: an int cannot hold every float.
-	workers := math.Ceil(2 * float64(share) * latency)
-	if !(workers < float64(most)) {
-		return most
-	}
-	return min(max(int(workers), minWorkers), most)
 }

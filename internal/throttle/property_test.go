@@ -93,13 +93,13 @@ func TestATurnThatComesTooLateIsGivenBack(t *testing.T) {
 
 	synctest.Test(t, func(t *testing.T) {
 		c := New(Config{Rate: 0.001})
-		if _, err := c.Wait(t.Context(), Turn{}); err != nil {
+		if _, err := c.Wait(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		failed := make(chan error)
 		go func() {
-			_, err := c.Wait(ctx, Turn{})
+			_, err := c.Wait(ctx)
 			failed <- err
 		}()
 		synctest.Wait()
@@ -112,7 +112,7 @@ func TestATurnThatComesTooLateIsGivenBack(t *testing.T) {
 			t.Fatalf("got error %v", err)
 		}
 		start := time.Now()
-		if _, err := c.Wait(t.Context(), Turn{}); err != nil || time.Since(start) != 0 {
+		if _, err := c.Wait(t.Context()); err != nil || time.Since(start) != 0 {
 			t.Fatalf("the turn was lost: the next one waited %v, error %v", time.Since(start), err)
 		}
 	})
@@ -180,8 +180,9 @@ func TestLateTimersCostNoRateAndBreakNoBound(t *testing.T) {
 }
 
 // Whatever arrives, however long claims take, whoever gives up and whatever is
-// given back: the provider never sees more than the bound in any second, and
-// every turn that was asked for ends in exactly one way.
+// given back: the provider never sees more than the bound in any second, every
+// turn that was asked for ends in exactly one way, and a close ends all waits at
+// once and lets nothing go afterwards.
 func TestNoSecondHoldsMoreThanTheBound(t *testing.T) {
 	t.Parallel()
 
@@ -190,7 +191,6 @@ func TestNoSecondHoldsMoreThanTheBound(t *testing.T) {
 		Patience time.Duration
 		Claim    time.Duration
 		Refused  bool // by the claim
-		Turn     Turn
 	}
 	type change struct {
 		At   time.Duration
@@ -210,12 +210,13 @@ func TestNoSecondHoldsMoreThanTheBound(t *testing.T) {
 				Patience: millis(5000).Draw(rt, "patience"),
 				Claim:    millis(50).Draw(rt, "claim"),
 				Refused:  rapid.IntRange(0, 3).Draw(rt, "refused") == 0,
-				Turn:     Turn{Priority: rapid.IntRange(1, 3).Draw(rt, "priority"), Campaign: int64(rapid.IntRange(1, 3).Draw(rt, "campaign"))},
 			}
 		}), 1, 20).Draw(rt, "jobs")
 		changes := rapid.SliceOfN(rapid.Custom(func(rt *rapid.T) change {
-			return change{At: millis(4000).Draw(rt, "at"), Kind: rapid.IntRange(0, 2).Draw(rt, "kind")}
+			return change{At: millis(4000).Draw(rt, "at"), Kind: rapid.IntRange(0, 1).Draw(rt, "kind")}
 		}), 0, 5).Draw(rt, "changes")
+		closes := rapid.IntRange(0, 2).Draw(rt, "closes") == 0
+		closeAt := millis(4000).Draw(rt, "close at")
 		jobs := min(int(4*r)+5, 2000)
 
 		var mu sync.Mutex
@@ -225,6 +226,24 @@ func TestNoSecondHoldsMoreThanTheBound(t *testing.T) {
 			c := New(Config{Rate: r})
 			start := time.Now()
 			var group sync.WaitGroup
+			// closed checks what a wait that was begun at the given time came to.
+			closed := func(begun time.Time, err error) {
+				end, now := start.Add(closeAt), time.Now()
+				switch {
+				case errors.Is(err, ErrClosed) && (!closes || now.Before(end)):
+					t.Errorf("told that it is closed after %v", now.Sub(start))
+				case closes && now.After(end) && now.After(begun):
+					t.Errorf("a wait went on until %v after the start: %v", now.Sub(start), err)
+				case closes && now.After(end) && err == nil:
+					t.Errorf("it let go %v after the start", now.Sub(start))
+				}
+			}
+			if closes {
+				group.Go(func() {
+					time.Sleep(closeAt)
+					c.Close()
+				})
+			}
 			for i := range jobs {
 				j := shapes[i%len(shapes)]
 				group.Go(func() {
@@ -239,7 +258,9 @@ func TestNoSecondHoldsMoreThanTheBound(t *testing.T) {
 							posts = append(posts, time.Now())
 						}
 					}
-					ticket, err := c.Wait(ctx, j.Turn)
+					asked := time.Now()
+					ticket, err := c.Wait(ctx)
+					closed(asked, err)
 					defer ticket.Cancel()
 					if err != nil {
 						end("no turn")
@@ -256,7 +277,10 @@ func TestNoSecondHoldsMoreThanTheBound(t *testing.T) {
 					}
 					ctx, cancel = context.WithTimeout(t.Context(), 5*time.Second)
 					defer cancel()
-					if err := ticket.Pace(ctx); err != nil {
+					asked = time.Now()
+					err = ticket.Pace(ctx)
+					closed(asked, err)
+					if err != nil {
 						end("not paced")
 						return
 					}
@@ -268,12 +292,10 @@ func TestNoSecondHoldsMoreThanTheBound(t *testing.T) {
 					time.Sleep(ch.At)
 					switch ch.Kind {
 					case 0:
-						c.Drop(1)
-					case 1:
 						c.SetRate(r / 2)
 						time.Sleep(300 * time.Millisecond)
 						c.SetRate(r)
-					case 2:
+					case 1:
 						c.SetShare(Share{Rate: r / 3, Until: time.Now().Add(200 * time.Millisecond)})
 						time.Sleep(400 * time.Millisecond)
 						c.SetShare(Share{})
@@ -281,8 +303,8 @@ func TestNoSecondHoldsMoreThanTheBound(t *testing.T) {
 				})
 			}
 			group.Wait()
-			if c.Waiting() != 0 || !c.posts.empty() {
-				t.Errorf("%d and %d still wait", c.Waiting(), c.posts.len())
+			if !c.turns.empty() || !c.posts.empty() {
+				t.Errorf("%d and %d still wait", c.turns.len(), c.posts.len())
 			}
 			c.Close()
 		})
@@ -296,8 +318,8 @@ func TestNoSecondHoldsMoreThanTheBound(t *testing.T) {
 	})
 }
 
-// The limit is used to the last message by the workers that Workers suggests,
-// though claims commit in batches and now and then stall for 100 ms.
+// The limit is used to the last message, though claims commit in batches and now
+// and then stall for 100 ms.
 func TestSlowConsumersUseTheWholeRate(t *testing.T) {
 	t.Parallel()
 
@@ -315,31 +337,28 @@ func TestSlowConsumersUseTheWholeRate(t *testing.T) {
 				var posts []time.Time
 				var longest time.Duration
 				var group sync.WaitGroup
-				for i := range c.Workers(1000) {
+				for {
+					ticket, err := c.Wait(ctx)
+					if err != nil {
+						break
+					}
 					group.Go(func() {
-						for n := i; ; n++ {
-							ticket, err := c.Wait(ctx, Turn{})
-							if err != nil {
-								return
-							}
-							// A commit every 10 ms, one in 50 of them takes 100 ms.
-							into := time.Since(start)
-							batch := into.Truncate(10*time.Millisecond) + 10*time.Millisecond
-							if second := into.Truncate(500 * time.Millisecond); into-second < 100*time.Millisecond {
-								batch = second + 100*time.Millisecond
-							}
-							time.Sleep(batch - into)
-							claimed := time.Now()
-							if ticket.Pace(t.Context()) != nil {
-								return
-							}
-							mu.Lock()
-							posts = append(posts, time.Now())
-							longest = max(longest, time.Since(claimed))
-							mu.Unlock()
-							time.Sleep(time.Duration(100+n%7*50) * time.Millisecond) // 100–400 ms
-							c.Observe(time.Since(start) - into)
+						// A commit every 10 ms, one in 50 of them takes 100 ms.
+						into := time.Since(start)
+						batch := into.Truncate(10*time.Millisecond) + 10*time.Millisecond
+						if second := into.Truncate(500 * time.Millisecond); into-second < 100*time.Millisecond {
+							batch = second + 100*time.Millisecond
 						}
+						time.Sleep(batch - into)
+						claimed := time.Now()
+						if err := ticket.Pace(t.Context()); err != nil {
+							t.Error(err)
+							return
+						}
+						mu.Lock()
+						defer mu.Unlock()
+						posts = append(posts, time.Now())
+						longest = max(longest, time.Since(claimed))
 					})
 				}
 				group.Wait()
@@ -360,42 +379,73 @@ func TestSlowConsumersUseTheWholeRate(t *testing.T) {
 	}
 }
 
-// Two campaigns that keep the line full share it by their places in it, and an
-// impatient crowd does not slow those who stay.
-func TestFairness(t *testing.T) {
+// Everybody who stays in a line that is always full has the same number of turns
+// and waits no longer than those before it need; and neither those who give up
+// again and again nor those who give their turns back cost a turn.
+func TestNobodyStarvesAndNoTurnIsLost(t *testing.T) {
 	t.Parallel()
 
 	synctest.Test(t, func(t *testing.T) {
-		c := New(Config{Rate: 100})
-		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		const (
+			crowd  = 30
+			perSec = 100
+			length = 30 * time.Second
+		)
+		c := New(Config{Rate: perSec})
+		for range burst(perSec) { // or whoever asks first has these
+			if _, err := c.Wait(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), length)
 		defer cancel()
-		var mu sync.Mutex
-		got := map[int64]int{}
 		var group sync.WaitGroup
-		for i := range 90 {
-			campaign := int64(i % 3)
+		for range crowd { // leave long before their turn
 			group.Go(func() {
 				for ctx.Err() == nil {
-					turn, cancel := ctx, context.CancelFunc(func() {})
-					if campaign == 0 { // gives up long before its turn, again and again
-						turn, cancel = context.WithTimeout(ctx, 50*time.Millisecond)
+					turn, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+					if ticket, err := c.Wait(turn); err == nil {
+						ticket.Cancel()
 					}
-					_, err := c.Wait(turn, Turn{Campaign: campaign})
 					cancel()
-					if err == nil {
-						mu.Lock()
-						got[campaign]++
-						mu.Unlock()
+				}
+			})
+		}
+		for range crowd { // have nothing to send when it is their turn
+			group.Go(func() {
+				for ctx.Err() == nil {
+					if ticket, err := c.Wait(ctx); err == nil {
+						ticket.Cancel()
 					}
 				}
 			})
 		}
-		group.Wait()
-		if total := got[0] + got[1] + got[2]; total < 2990 {
-			t.Errorf("%d turns, want 3,000", total)
+		turns, longest := make([]int, crowd), make([]time.Duration, crowd)
+		for i := range crowd {
+			group.Go(func() {
+				for {
+					asked := time.Now()
+					if _, err := c.Wait(ctx); err != nil {
+						return
+					}
+					turns[i]++
+					longest[i] = max(longest[i], time.Since(asked))
+				}
+			})
 		}
-		if difference := got[1] - got[2]; difference < -30 || difference > 30 {
-			t.Errorf("turns by campaign: %v", got)
+		group.Wait()
+		total := 0
+		for _, n := range turns {
+			total += n
+		}
+		if want := perSec * int(length.Seconds()); total < want-1 || total > want {
+			t.Errorf("%d turns were used, want %d", total, want)
+		}
+		if slices.Max(turns)-slices.Min(turns) > 1 {
+			t.Errorf("turns were divided as %d", turns)
+		}
+		if got, most := slices.Max(longest), crowd*time.Second/perSec; got > most+2*grain {
+			t.Errorf("somebody waited %v, at most %v", got, most)
 		}
 	})
 }
@@ -444,8 +494,7 @@ func TestLineKeepsItsOrderThroughRemovals(t *testing.T) {
 		var model []*waiter
 		rt.Repeat(map[string]func(*rapid.T){
 			"join": func(rt *rapid.T) {
-				model = append(model, l.join(Turn{Priority: rapid.IntRange(1, 3).Draw(rt, "priority"), Campaign: int64(rapid.IntRange(1, 3).Draw(rt, "campaign"))}))
-				slices.SortStableFunc(model, func(a, b *waiter) int { return a.turn.Priority - b.turn.Priority })
+				model = append(model, l.join())
 			},
 			"leave": func(rt *rapid.T) {
 				if len(model) == 0 {
@@ -457,16 +506,20 @@ func TestLineKeepsItsOrderThroughRemovals(t *testing.T) {
 				}
 				model = slices.Delete(model, i, i+1)
 			},
-			"drop": func(rt *rapid.T) {
-				campaign := int64(rapid.IntRange(1, 3).Draw(rt, "campaign"))
-				l.drop(campaign, ErrDropped)
-				model = slices.DeleteFunc(model, func(w *waiter) bool {
-					gone := w.turn.Campaign == campaign
-					if gone && w.err == nil {
-						rt.Fatal("a dropped waiter was not told why")
+			"clear": func(rt *rapid.T) {
+				reason := errors.New("closed")
+				l.clear(reason)
+				for _, w := range model {
+					select {
+					case <-w.done:
+					default:
+						rt.Fatal("somebody was left waiting")
 					}
-					return gone
-				})
+					if w.err != reason || l.leave(w) {
+						rt.Fatalf("sent away with %v", w.err)
+					}
+				}
+				model = nil
 			},
 			"next": func(rt *rapid.T) {
 				if len(model) == 0 {
@@ -477,6 +530,9 @@ func TestLineKeepsItsOrderThroughRemovals(t *testing.T) {
 				case <-model[0].done:
 				default:
 					rt.Fatal("not the first was served")
+				}
+				if model[0].err != nil || l.leave(model[0]) {
+					rt.Fatalf("served with %v", model[0].err)
 				}
 				model = model[1:]
 			},

@@ -1,29 +1,28 @@
 // Package throttle answers one question: may this sending number send now, and
 // if not, when? (design "Rates".)
 //
-// A message passes a Channel twice. Wait gives it its turn, before it is
-// claimed: turns come at the channel's rate, by priority and then in the order
-// of arrival. Ticket.Pace lets it go, right before the POST: claims commit in
-// batches, so turns that were given evenly arrive there in bunches, and the
+// A Channel is passed twice. Wait gives a turn, before it is known which message
+// will have it: turns come at the channel's rate, in the order in which they were
+// asked for. Ticket.Pace lets the message go, right before the POST: claims commit
+// in batches, so turns that were given evenly arrive there in bunches, and the
 // provider counts what it receives, not what we meant.
 //
-//	ticket, err := channel.Wait(ctx, throttle.Turn{Priority: 2, Campaign: 7})
-//	if err != nil { ... } // back to pending: nothing was claimed
+//	ticket, err := channel.Wait(ctx)
+//	if err != nil { ... } // nothing was claimed
 //	defer ticket.Cancel() // gives the turn back unless Pace let it go
-//	... claim ...
+//	... claim the channel's next message ...
 //	if err := ticket.Pace(ctx); err != nil { ... } // release the claim: nothing was posted
 //	... POST ...
 //
-// The package knows nothing of messages, jobs, databases or providers. It does
-// not decide which campaign is next (that is fan-out), nor whether a message
-// may be sent at all (that is the claim), and it keeps nothing: what several
-// nodes may send together is divided elsewhere and told through SetShare.
+// The package knows nothing of messages, priorities, jobs, databases or providers.
+// It decides neither which message is next nor whether that may be sent at all
+// (both are the claim's), and it keeps nothing: what several nodes may send
+// together is divided elsewhere and told through SetShare.
 package throttle
 
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math"
 	"sync"
 	"sync/atomic"
@@ -33,13 +32,6 @@ import (
 )
 
 var (
-	// ErrTooLong says that the caller's deadline came before its turn. It is
-	// found together with context.DeadlineExceeded.
-	ErrTooLong = errors.New("the rate limit allowed no turn in time")
-
-	// ErrDropped says that the turn's campaign was dropped from the line.
-	ErrDropped = errors.New("the campaign left the line of its channel")
-
 	// ErrClosed says that the channel takes no more turns, because the node stops.
 	ErrClosed = errors.New("the channel is closed to new sends")
 
@@ -53,12 +45,6 @@ type Config struct {
 	// Rate is the channel's limit in messages per second, over all nodes;
 	// see SetRate.
 	Rate float64
-}
-
-// Turn is what the line needs to know of a message.
-type Turn struct {
-	Priority int   // lower goes first
-	Campaign int64 // whose message this is, for Drop; 0 belongs to no campaign
 }
 
 // Share is what this node may use of its channel's rate.
@@ -85,12 +71,10 @@ func (s Share) whole() bool { return s.Rate == 0 && s.Until.IsZero() }
 // called from any goroutine. It owns no goroutine; Close ends those that wait.
 type Channel struct {
 	// free is set while nothing limits this channel, so that the fastest
-	// sending shares no lock: Wait, Pace and Observe took 0.09 µs together on
-	// two cores, Wait and Pace under a limit of a million per second 1 µs. It
-	// is only changed under mu.
-	free    atomic.Bool
-	sent    meter
-	latency average
+	// sending shares no lock: Wait and Pace took 0.09 µs together on two cores,
+	// under a limit of a million per second 1 µs. It is only changed under mu.
+	free atomic.Bool
+	sent meter
 
 	mu     sync.Mutex
 	closed bool
@@ -132,19 +116,18 @@ func limitOf(r float64) rate.Limit {
 	}
 }
 
-// Wait waits until this turn may be claimed, for as long as ctx allows. The
-// line is served by priority, then in the order of arrival. It returns
-// ErrTooLong at ctx's deadline, ctx's error when it was cancelled, ErrDropped
+// Wait waits until a message may be claimed, for as long as ctx allows; the line
+// is served in the order of arrival. It returns ctx's error when that ended first,
 // and ErrClosed; with an error no turn is held.
 //
-// It does not return early when the line looks too long for the deadline: a
-// raised rate or a dropped campaign may still make room.
-func (c *Channel) Wait(ctx context.Context, turn Turn) (Ticket, error) {
+// It does not return early when the line looks too long for ctx's deadline: a
+// raised rate may still make room.
+func (c *Channel) Wait(ctx context.Context) (Ticket, error) {
 	if err := ctx.Err(); err != nil {
-		return Ticket{}, endOf(err)
+		return Ticket{}, err
 	}
 	if c.free.Load() {
-		return Ticket{channel: c, turn: turn}, nil
+		return Ticket{channel: c}, nil
 	}
 
 	c.mu.Lock()
@@ -156,14 +139,14 @@ func (c *Channel) Wait(ctx context.Context, turn Turn) (Ticket, error) {
 	c.serve(now)
 	if c.turns.empty() && c.takeTurn(now) == 0 {
 		c.mu.Unlock()
-		return Ticket{channel: c, turn: turn, counted: true}, nil
+		return Ticket{channel: c, counted: true}, nil
 	}
-	w := c.turns.join(turn)
+	w := c.turns.join()
 	c.serve(now)
 	c.mu.Unlock()
 
 	served, err := c.await(ctx, &c.turns, w)
-	ticket := Ticket{channel: c, turn: turn, counted: true}
+	ticket := Ticket{channel: c, counted: true}
 	if err != nil {
 		if served {
 			ticket.Cancel()
@@ -187,20 +170,12 @@ func (c *Channel) await(ctx context.Context, l *line, w *waiter) (served bool, e
 	defer c.mu.Unlock()
 	if l.leave(w) {
 		c.serve(time.Now()) // a reservation nobody waits for is undone
-		return false, endOf(ctx.Err())
+		return false, ctx.Err()
 	}
 	if w.err != nil {
 		return false, w.err
 	}
-	return true, endOf(ctx.Err())
-}
-
-// endOf names why a wait ended with its context.
-func endOf(err error) error {
-	if errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Errorf("%w: %w", ErrTooLong, err)
-	}
-	return err
+	return true, ctx.Err()
 }
 
 // SetRate changes the channel's limit, in messages per second over all nodes.
@@ -269,25 +244,6 @@ func number(l rate.Limit) float64 {
 		return 0
 	}
 	return float64(l)
-}
-
-// Waiting returns how many turns wait in line, for status and as the demand
-// from which shares are divided.
-func (c *Channel) Waiting() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.turns.len()
-}
-
-// Drop ends the waiting of a campaign's turns with ErrDropped, when it was
-// paused or cancelled. It binds the turns that wait now, nobody later: the
-// claim refuses what comes after (and its turn is given back), and a
-// resumption that was never heard of cannot keep a campaign from its turns.
-func (c *Channel) Drop(campaign int64) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.turns.drop(campaign, ErrDropped)
-	c.serve(time.Now())
 }
 
 // Close ends every wait with ErrClosed, now and later, turns and POSTs alike,

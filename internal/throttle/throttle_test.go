@@ -40,9 +40,9 @@ func (r *recorder) order() []string {
 // enter starts a goroutine that waits for a turn, and returns once it is in
 // line. The goroutine records its name when it has its turn, its name and the
 // error when it has not.
-func enter(ctx context.Context, c *throttle.Channel, r *recorder, name string, turn throttle.Turn) {
+func enter(ctx context.Context, c *throttle.Channel, r *recorder, name string) {
 	go func() {
-		if _, err := c.Wait(ctx, turn); err != nil {
+		if _, err := c.Wait(ctx); err != nil {
 			r.add(name + ": " + short(err))
 			return
 		}
@@ -56,11 +56,10 @@ func short(err error) string {
 		err  error
 		name string
 	}{
-		{throttle.ErrTooLong, "too long"},
-		{throttle.ErrDropped, "dropped"},
 		{throttle.ErrClosed, "closed"},
 		{throttle.ErrSpent, "spent"},
 		{context.Canceled, "cancelled"},
+		{context.DeadlineExceeded, "too late"},
 	} {
 		if errors.Is(err, known.err) {
 			return known.name
@@ -76,7 +75,7 @@ func exhaust(t *testing.T, c *throttle.Channel) (taken int) {
 	defer cancel()
 	var r recorder
 	for {
-		enter(ctx, c, &r, "taken", throttle.Turn{})
+		enter(ctx, c, &r, "taken")
 		if len(r.order()) == 0 {
 			cancel()
 			synctest.Wait()
@@ -105,7 +104,7 @@ func wantRate(t *testing.T, c *throttle.Channel, wantLimit, wantNow float64) {
 func pass(t *testing.T, c *throttle.Channel, n int) {
 	t.Helper()
 	for range n {
-		ticket, err := c.Wait(t.Context(), throttle.Turn{})
+		ticket, err := c.Wait(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -124,7 +123,7 @@ func TestChannelWait(t *testing.T) {
 			exhaust(t, c)
 			start := time.Now()
 			for i := 1; i <= 400; i++ {
-				if _, err := c.Wait(t.Context(), throttle.Turn{}); err != nil {
+				if _, err := c.Wait(t.Context()); err != nil {
 					t.Fatal(err)
 				}
 				want := time.Duration(i) * 12500 * time.Microsecond
@@ -134,28 +133,14 @@ func TestChannelWait(t *testing.T) {
 			}
 		},
 
-		"PrioritiesOvertake": func(t *testing.T) {
-			c := throttle.New(throttle.Config{Rate: 1})
-			exhaust(t, c)
-			var r recorder
-			enter(t.Context(), c, &r, "low", throttle.Turn{Priority: 3})
-			enter(t.Context(), c, &r, "normal", throttle.Turn{Priority: 2})
-			time.Sleep(990 * time.Millisecond)
-			// The next token was reserved before this one came, and is its own.
-			enter(t.Context(), c, &r, "high", throttle.Turn{Priority: 1})
-			time.Sleep(3 * time.Second)
-			synctest.Wait()
-			wantOrder(t, &r, "high", "normal", "low")
-		},
-
-		"SamePriorityIsFirstInFirstOut": func(t *testing.T) {
+		"FirstInFirstOut": func(t *testing.T) {
 			c := throttle.New(throttle.Config{Rate: 10})
 			exhaust(t, c)
 			var r recorder
 			var want []string
 			for i := range 40 {
 				name := fmt.Sprint(i)
-				enter(t.Context(), c, &r, name, throttle.Turn{Priority: 2, Campaign: int64(i % 3)})
+				enter(t.Context(), c, &r, name)
 				want = append(want, name)
 			}
 			time.Sleep(5 * time.Second)
@@ -169,8 +154,8 @@ func TestChannelWait(t *testing.T) {
 			start := time.Now()
 			var r recorder
 			ctx, cancel := context.WithCancel(t.Context())
-			enter(ctx, c, &r, "first", throttle.Turn{})
-			enter(t.Context(), c, &r, "second", throttle.Turn{})
+			enter(ctx, c, &r, "first")
+			enter(t.Context(), c, &r, "second")
 			time.Sleep(900 * time.Millisecond)
 			cancel()
 			synctest.Wait()
@@ -189,33 +174,30 @@ func TestChannelWait(t *testing.T) {
 			var r recorder
 			for range 3 { // each would push the next token a second away
 				ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-				enter(ctx, c, &r, "a", throttle.Turn{})
+				enter(ctx, c, &r, "a")
 				time.Sleep(100 * time.Millisecond)
 				synctest.Wait()
 				cancel()
-				wantOrder(t, &r, "a: too long")
+				wantOrder(t, &r, "a: too late")
 			}
-			enter(t.Context(), c, &r, "b", throttle.Turn{})
+			enter(t.Context(), c, &r, "b")
 			time.Sleep(700*time.Millisecond + time.Microsecond)
 			synctest.Wait()
 			wantOrder(t, &r, "b")
 		},
 
-		"TheDeadlineHasItsOwnError": func(t *testing.T) {
+		"NoTurnComesAfterTheDeadline": func(t *testing.T) {
 			c := throttle.New(throttle.Config{Rate: 0.1})
 			exhaust(t, c)
 			start := time.Now()
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 			defer cancel()
-			ticket, err := c.Wait(ctx, throttle.Turn{})
-			if !errors.Is(err, throttle.ErrTooLong) || !errors.Is(err, context.DeadlineExceeded) {
+			ticket, err := c.Wait(ctx)
+			if !errors.Is(err, context.DeadlineExceeded) {
 				t.Fatalf("got error %v", err)
 			}
 			if got := time.Since(start); got != 5*time.Second {
 				t.Fatalf("it came after %v", got)
-			}
-			if c.Waiting() != 0 {
-				t.Fatalf("%d still wait", c.Waiting())
 			}
 			ticket.Cancel() // as a deferred call would
 			if err := ticket.Pace(t.Context()); !errors.Is(err, throttle.ErrSpent) {
@@ -228,7 +210,7 @@ func TestChannelWait(t *testing.T) {
 				c := throttle.New(throttle.Config{Rate: rate})
 				ctx, cancel := context.WithCancel(t.Context())
 				cancel()
-				if _, err := c.Wait(ctx, throttle.Turn{}); !errors.Is(err, context.Canceled) {
+				if _, err := c.Wait(ctx); !errors.Is(err, context.Canceled) {
 					t.Fatalf("rate %v: got error %v", rate, err)
 				}
 			}
@@ -251,46 +233,19 @@ func TestChannelWait(t *testing.T) {
 	}
 }
 
-func TestChannelDrop(t *testing.T) {
-	t.Parallel()
-
-	synctest.Test(t, func(t *testing.T) {
-		c := throttle.New(throttle.Config{Rate: 1})
-		exhaust(t, c)
-		var r recorder
-		enter(t.Context(), c, &r, "a1", throttle.Turn{Campaign: 1, Priority: 2})
-		enter(t.Context(), c, &r, "b1", throttle.Turn{Campaign: 2, Priority: 2})
-		enter(t.Context(), c, &r, "b2", throttle.Turn{Campaign: 2, Priority: 1})
-		enter(t.Context(), c, &r, "a2", throttle.Turn{Campaign: 1, Priority: 2})
-		enter(t.Context(), c, &r, "b3", throttle.Turn{Campaign: 2, Priority: 1})
-		c.Drop(1)
-		synctest.Wait()
-		dropped := r.order()
-		slices.Sort(dropped)
-		if !slices.Equal(dropped, []string{"a1: dropped", "a2: dropped"}) {
-			t.Fatalf("dropped: %q", dropped)
-		}
-		// Resumed: whoever comes later is served.
-		enter(t.Context(), c, &r, "a3", throttle.Turn{Campaign: 1, Priority: 2})
-		time.Sleep(4*time.Second + time.Millisecond)
-		synctest.Wait()
-		wantOrder(t, &r, "b2", "b3", "b1", "a3")
-	})
-}
-
 func TestTicketCancel(t *testing.T) {
 	t.Parallel()
 
 	for name, test := range map[string]func(*testing.T){
 		"TheNextInLineTakesTheTurn": func(t *testing.T) {
 			c := throttle.New(throttle.Config{Rate: 1})
-			ticket, err := c.Wait(t.Context(), throttle.Turn{})
+			ticket, err := c.Wait(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
 			var r recorder
-			enter(t.Context(), c, &r, "a", throttle.Turn{})
-			enter(t.Context(), c, &r, "b", throttle.Turn{})
+			enter(t.Context(), c, &r, "a")
+			enter(t.Context(), c, &r, "b")
 			time.Sleep(100 * time.Millisecond)
 			ticket.Cancel()
 			ticket.Cancel() // gives nothing back a second time
@@ -305,7 +260,7 @@ func TestTicketCancel(t *testing.T) {
 			c := throttle.New(throttle.Config{Rate: 80})
 			var tickets []*throttle.Ticket
 			for range 84 {
-				ticket, err := c.Wait(t.Context(), throttle.Turn{Campaign: 1})
+				ticket, err := c.Wait(t.Context())
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -323,7 +278,7 @@ func TestTicketCancel(t *testing.T) {
 			c := throttle.New(throttle.Config{Rate: 0.01})
 			for wait, want := range map[time.Duration]int{999 * time.Millisecond: 1, time.Second: 0} {
 				time.Sleep(time.Hour)
-				ticket, err := c.Wait(t.Context(), throttle.Turn{})
+				ticket, err := c.Wait(t.Context())
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -337,7 +292,7 @@ func TestTicketCancel(t *testing.T) {
 
 		"AfterPaceItDoesNothing": func(t *testing.T) {
 			c := throttle.New(throttle.Config{Rate: 1})
-			ticket, err := c.Wait(t.Context(), throttle.Turn{})
+			ticket, err := c.Wait(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -365,11 +320,11 @@ func TestTicketPace(t *testing.T) {
 
 	// turns collects n tickets without letting any POST go, as a commit that
 	// takes long does.
-	turns := func(t *testing.T, c *throttle.Channel, priorities ...int) []*throttle.Ticket {
+	turns := func(t *testing.T, c *throttle.Channel, n int) []*throttle.Ticket {
 		t.Helper()
 		var tickets []*throttle.Ticket
-		for _, priority := range priorities {
-			ticket, err := c.Wait(t.Context(), throttle.Turn{Priority: priority})
+		for range n {
+			ticket, err := c.Wait(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -394,7 +349,7 @@ func TestTicketPace(t *testing.T) {
 				exhaust(t, c)
 				time.Sleep(time.Duration(float64(time.Second) / rate))
 				for range 100 {
-					tickets := turns(t, c, 2)
+					tickets := turns(t, c, 1)
 					start := time.Now()
 					if err := tickets[0].Pace(t.Context()); err != nil {
 						t.Fatal(err)
@@ -406,16 +361,16 @@ func TestTicketPace(t *testing.T) {
 			}
 		},
 
-		"ABunchIsSpacedByPriority": func(t *testing.T) {
+		"ABunchIsSpacedInItsOrder": func(t *testing.T) {
 			c := throttle.New(throttle.Config{Rate: 5})
-			tickets := turns(t, c, 3, 3, 2, 1, 2)
+			tickets := turns(t, c, 5)
 			var r recorder
 			for i, ticket := range tickets {
 				post(t.Context(), &r, fmt.Sprint(i), ticket)
 			}
 			time.Sleep(time.Second)
 			synctest.Wait()
-			wantOrder(t, &r, "0", "3", "2", "4", "1")
+			wantOrder(t, &r, "0", "1", "2", "3", "4")
 			for i := 1; i < len(r.times); i++ {
 				// 5 % drift at most, and 50 ms tolerance once.
 				if got := r.times[i].Sub(r.times[0]); got < time.Duration(i)*190*time.Millisecond-50*time.Millisecond {
@@ -426,14 +381,14 @@ func TestTicketPace(t *testing.T) {
 
 		"ItsDeadlineLeavesTheTurnToBeGivenBack": func(t *testing.T) {
 			c := throttle.New(throttle.Config{Rate: 1})
-			tickets := turns(t, c, 2, 2)
+			tickets := turns(t, c, 2)
 			if err := tickets[0].Pace(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			exhaust(t, c)
 			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 			defer cancel()
-			if err := tickets[1].Pace(ctx); !errors.Is(err, throttle.ErrTooLong) {
+			if err := tickets[1].Pace(ctx); !errors.Is(err, context.DeadlineExceeded) {
 				t.Fatalf("got error %v", err)
 			}
 			tickets[1].Cancel()
@@ -445,7 +400,7 @@ func TestTicketPace(t *testing.T) {
 		"AnEndedContextPostsNothing": func(t *testing.T) {
 			for _, rate := range []float64{0, 10} {
 				c := throttle.New(throttle.Config{Rate: rate})
-				ticket := turns(t, c, 2)[0]
+				ticket := turns(t, c, 1)[0]
 				ctx, cancel := context.WithCancel(t.Context())
 				cancel()
 				if err := ticket.Pace(ctx); !errors.Is(err, context.Canceled) {
@@ -460,7 +415,7 @@ func TestTicketPace(t *testing.T) {
 		"NothingIsPostedAfterTheShareEnded": func(t *testing.T) {
 			c := throttle.New(throttle.Config{Rate: 80})
 			c.SetShare(throttle.Share{Rate: 20, Until: time.Now().Add(6 * time.Second)})
-			tickets := turns(t, c, 2)
+			tickets := turns(t, c, 1)
 			time.Sleep(6 * time.Second)
 			var r recorder
 			post(t.Context(), &r, "a", tickets[0])
@@ -474,7 +429,7 @@ func TestTicketPace(t *testing.T) {
 
 		"CloseEndsIt": func(t *testing.T) {
 			c := throttle.New(throttle.Config{Rate: 1})
-			tickets := turns(t, c, 2, 2, 2)
+			tickets := turns(t, c, 3)
 			var r recorder
 			post(t.Context(), &r, "a", tickets[0])
 			post(t.Context(), &r, "b", tickets[1])
@@ -486,7 +441,7 @@ func TestTicketPace(t *testing.T) {
 
 		"ARaisedRateDoesNotWaitForTheFormerInterval": func(t *testing.T) {
 			c := throttle.New(throttle.Config{Rate: 80})
-			tickets := turns(t, c, 2, 2)
+			tickets := turns(t, c, 2)
 			c.SetRate(0.01)
 			for _, ticket := range tickets {
 				var r recorder
@@ -515,8 +470,8 @@ func TestChannelSetRate(t *testing.T) {
 			c := throttle.New(throttle.Config{Rate: 0.01})
 			exhaust(t, c)
 			var r recorder
-			enter(t.Context(), c, &r, "a", throttle.Turn{})
-			enter(t.Context(), c, &r, "b", throttle.Turn{})
+			enter(t.Context(), c, &r, "a")
+			enter(t.Context(), c, &r, "b")
 			c.SetRate(10)
 			time.Sleep(100*time.Millisecond + time.Microsecond)
 			synctest.Wait()
@@ -531,7 +486,7 @@ func TestChannelSetRate(t *testing.T) {
 			c := throttle.New(throttle.Config{Rate: 10})
 			exhaust(t, c)
 			var r recorder
-			enter(t.Context(), c, &r, "a", throttle.Turn{})
+			enter(t.Context(), c, &r, "a")
 			time.Sleep(50 * time.Millisecond) // half a token
 			c.SetRate(1)
 			time.Sleep(499 * time.Millisecond)
@@ -546,8 +501,8 @@ func TestChannelSetRate(t *testing.T) {
 			c := throttle.New(throttle.Config{Rate: 1})
 			exhaust(t, c)
 			var r recorder
-			enter(t.Context(), c, &r, "a", throttle.Turn{})
-			enter(t.Context(), c, &r, "b", throttle.Turn{})
+			enter(t.Context(), c, &r, "a")
+			enter(t.Context(), c, &r, "b")
 			c.SetRate(0)
 			synctest.Wait()
 			if got := r.order(); len(got) != 2 {
@@ -605,7 +560,7 @@ func TestChannelSetShare(t *testing.T) {
 			exhaust(t, c)
 			var r recorder
 			for _, name := range []string{"a", "b", "c", "d"} {
-				enter(t.Context(), c, &r, name, throttle.Turn{})
+				enter(t.Context(), c, &r, name)
 			}
 			time.Sleep(time.Minute)
 			synctest.Wait()
@@ -625,7 +580,7 @@ func TestChannelSetShare(t *testing.T) {
 			renew()
 			exhaust(t, c)
 			var r recorder
-			enter(t.Context(), c, &r, "a", throttle.Turn{})
+			enter(t.Context(), c, &r, "a")
 			for range 10 {
 				time.Sleep(99 * time.Millisecond)
 				renew()
@@ -765,7 +720,7 @@ func TestChannelSlowDown(t *testing.T) {
 			c := throttle.New(throttle.Config{Rate: 10})
 			exhaust(t, c)
 			var r recorder
-			enter(t.Context(), c, &r, "a", throttle.Turn{})
+			enter(t.Context(), c, &r, "a")
 			c.SlowDown(time.Now())
 			time.Sleep(199 * time.Millisecond)
 			synctest.Wait()
@@ -833,7 +788,7 @@ func TestChannelClose(t *testing.T) {
 				var r recorder
 				if rate > 0 {
 					exhaust(t, c)
-					enter(t.Context(), c, &r, "a", throttle.Turn{})
+					enter(t.Context(), c, &r, "a")
 				}
 				start := time.Now()
 				c.Close()
@@ -847,7 +802,7 @@ func TestChannelClose(t *testing.T) {
 				c.SetShare(throttle.Share{})
 				c.SlowDown(time.Now())
 				c.Rate()
-				enter(t.Context(), c, &r, "b", throttle.Turn{})
+				enter(t.Context(), c, &r, "b")
 				wantOrder(t, &r, "b: closed")
 				if time.Since(start) != 0 {
 					t.Fatal("it took time")
@@ -855,34 +810,4 @@ func TestChannelClose(t *testing.T) {
 			})
 		})
 	}
-}
-
-func TestChannelWorkers(t *testing.T) {
-	t.Parallel()
-
-	c := throttle.New(throttle.Config{Rate: 80})
-	want := func(most, want int) {
-		t.Helper()
-		if got := c.Workers(most); got != want {
-			t.Fatalf("workers of at most %d: got %d, want %d", most, got, want)
-		}
-	}
-	want(500, 64) // nothing observed: 2 × 80/s × 0.4 s
-	want(50, 50)
-	c.Observe(time.Second)
-	want(500, 160)
-	for range 1000 {
-		c.Observe(100 * time.Millisecond)
-	}
-	want(500, 17) // rounded up
-	c.SlowDown(time.Now())
-	want(500, 17)
-	c.SetShare(throttle.Share{Rate: 40, Until: time.Now().Add(time.Hour)})
-	want(500, 9)
-	c.SetShare(throttle.Share{Rate: 0, Until: time.Now().Add(time.Hour)})
-	want(500, 4)
-	want(2, 2)
-	c.SetShare(throttle.Share{})
-	c.SetRate(0)
-	want(500, 500)
 }

@@ -9,8 +9,7 @@ import (
 // belongs to one goroutine and is not copied. The zero Ticket is spent.
 type Ticket struct {
 	channel *Channel // nil once spent
-	turn    Turn
-	counted bool // a token was taken for it
+	counted bool     // a token was taken for it
 }
 
 // Pace waits until the POST may go out, for as long as ctx allows, and spends
@@ -18,17 +17,16 @@ type Ticket struct {
 // claim does. It smooths what a slow commit bunched: usually it does not wait
 // at all, and no longer than the turns under way need at the channel's rate.
 //
-// It returns ErrTooLong at ctx's deadline, ctx's error when it was cancelled,
-// ErrClosed, and ErrSpent for a ticket that was used before; then nothing may
-// be posted, and the claim is to be released. Except for ErrSpent the turn is
-// still held, and Cancel gives it back.
+// It returns ctx's error when that ended first, ErrClosed, and ErrSpent for a
+// ticket that was used before; then nothing may be posted, and the claim is to be
+// released. Except for ErrSpent the turn is still held, and Cancel gives it back.
 func (t *Ticket) Pace(ctx context.Context) error {
 	c := t.channel
 	if c == nil {
 		return ErrSpent
 	}
 	if err := ctx.Err(); err != nil {
-		return endOf(err)
+		return err
 	}
 	if c.free.Load() {
 		c.sent.add(time.Now())
@@ -48,7 +46,7 @@ func (t *Ticket) Pace(ctx context.Context) error {
 		t.channel = nil
 		return nil
 	}
-	w := c.posts.join(t.turn)
+	w := c.posts.join()
 	c.serve(now)
 	c.mu.Unlock()
 
