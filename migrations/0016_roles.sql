@@ -113,7 +113,7 @@ GRANT USAGE ON SEQUENCE river.river_job_id_seq TO campaign_river_enqueuer;
 ALTER TABLE river.river_job ENABLE ROW LEVEL SECURITY;
 CREATE POLICY campaign_daemon ON river.river_job TO campaign_daemon USING (true) WITH CHECK (true);
 CREATE POLICY campaign_operator ON river.river_job FOR SELECT TO campaign_operator USING (true);
-CREATE POLICY campaign_operator_forget ON river.river_job FOR DELETE TO campaign_operator USING (kind <> 'send' AND finalized_at IS NOT NULL);
+CREATE POLICY campaign_operator_forget ON river.river_job FOR DELETE TO campaign_operator USING (kind = 'enqueue_message' AND state <> 'running');
 CREATE POLICY campaign_viewer ON river.river_job FOR SELECT TO campaign_viewer USING (kind = 'send');
 CREATE POLICY campaign_river_enqueuer ON river.river_job TO campaign_river_enqueuer
     USING (kind = 'enqueue_message' AND queue = 'enqueue' AND metadata ->> 'enqueued_by' = session_user)

@@ -273,8 +273,8 @@ func (s *Store) anonymise(ctx context.Context, matchKey string, contacts []int64
 		}{
 			{`DELETE FROM campaign.unmatched_statuses WHERE provider_id LIKE ANY($1::text[])`, likes},
 			{`DELETE FROM campaign.service_windows WHERE match_key = $1`, matchKey},
-			// Jobs of services that are done: a send job names a message only.
-			{`DELETE FROM river.river_job WHERE kind <> 'send' AND finalized_at IS NOT NULL AND args::text LIKE ANY($1::text[])`, likes},
+			// Jobs of services, done or waiting: a send job names a message only.
+			{`DELETE FROM river.river_job WHERE kind = 'enqueue_message' AND state <> 'running' AND args::text LIKE ANY($1::text[])`, likes},
 			{`DELETE FROM campaign.contacts WHERE match_key = $1`, matchKey}, // memberships go with it
 		} {
 			if _, err := tx.Exec(ctx, step.statement, step.arg); err != nil {

@@ -175,6 +175,11 @@ func forgettable(t *testing.T) *fixture {
 	f.apply(t)
 	// The former attempt of a retry, as a claim writes it.
 	f.exec(t, `INSERT INTO campaign.attempts (message_id, attempt, provider_id, state) VALUES ($1, 7, $2, 'failed')`, f.first, wamidOf(forgottenWaID, 50))
+	// A service's jobs, one done and one that waits.
+	for state, at := range map[string]string{"cancelled": "finalized_at", "scheduled": "scheduled_at"} {
+		f.exec(t, `INSERT INTO river.river_job (kind, queue, args, max_attempts, state, `+at+`)
+			VALUES ('enqueue_message', 'enqueue', jsonb_build_object('recipient', $1::text, 'parameters', $2::text), 25, '`+state+`', now() + interval '1 hour')`, forgottenPhone, forgottenName)
+	}
 	return f
 }
 
