@@ -637,6 +637,8 @@ BEGIN
         RETURN NEW; -- the owner, who may restore a dump
     END IF;
     NEW.id := nextval('river.river_job_id_seq'); -- one of the client's choice could be a later job's
+    -- River works the queue in this order: many normal ones delay no high one.
+    NEW.priority := CASE NEW.args ->> 'priority' WHEN 'high' THEN 1 WHEN 'low' THEN 3 ELSE 2 END;
     NEW.attempt := 0;
     NEW.attempted_at := NULL;
     NEW.attempted_by := NULL;

@@ -289,6 +289,10 @@ func TestRiverEnqueuersAreHeldToTheirKindAndQueue(t *testing.T) {
 		_, err := put(bad[0], bad[1], bad[2])
 		refusedStatement(t, fmt.Sprint(bad), err, "42501")
 	}
+	var rank int
+	if err := conn.QueryRow(ctx, `SELECT priority FROM river.river_job WHERE id = $1`, job).Scan(&rank); err != nil || rank != 1 {
+		t.Errorf("the job of a high message has priority %d, %v", rank, err)
+	}
 	// What River could not read, and what is River's to write, is put right.
 	var odd int64
 	if err := conn.QueryRow(ctx, `INSERT INTO river.river_job (id, kind, queue, args, max_attempts, attempt, attempted_at, attempted_by, errors, tags, scheduled_at, created_at)
