@@ -135,6 +135,7 @@ type channelView struct {
 	WebhookURL       string             `json:"webhook_url"`
 	Rate             float64            `json:"rate"`
 	OnUnknown        string             `json:"on_unknown"`
+	Confirmation     string             `json:"confirmation"` // to whoever stops; empty: none
 	Holds            []campaign.Hold    `json:"holds"`
 	CreatedAt        time.Time          `json:"created_at"`
 }
@@ -148,10 +149,14 @@ func viewChannel(c *cli.Context, s *postgres.Store, ch campaign.Channel) (channe
 	if err != nil {
 		return channelView{}, err
 	}
+	confirmation, err := s.ConfirmationText(c.Context, ch.ID)
+	if err != nil {
+		return channelView{}, err
+	}
 	return channelView{
 		ID: ch.ID, Name: ch.Name, Phone: ch.Phone, Account: ch.Account, BaseURL: ch.BaseURL, Dialect: ch.Dialect,
 		KeyRef: ch.KeyRef, WebhookSecretRef: ch.WebhookSecretRef, WebhookURL: address, Rate: ch.Rate, OnUnknown: ch.OnUnknown,
-		Holds: append([]campaign.Hold{}, holds...), CreatedAt: ch.CreatedAt.UTC(),
+		Confirmation: confirmation, Holds: append([]campaign.Hold{}, holds...), CreatedAt: ch.CreatedAt.UTC(),
 	}, nil
 }
 
@@ -289,6 +294,7 @@ func (p *program) channelShow(c *cli.Context) error {
 		row(t, "webhook secret", view.WebhookSecretRef)
 		row(t, "webhook", dash(view.WebhookURL))
 		row(t, "rate", rate(view.Rate))
+		row(t, "told to who stops", dash(view.Confirmation))
 		row(t, "added", when(&view.CreatedAt))
 		if err := t.Flush(); err != nil {
 			return err

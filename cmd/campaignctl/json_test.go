@@ -46,7 +46,7 @@ func TestJSONOfEveryCommand(t *testing.T) {
 	w.write("answer.json", `{"error":{"message":"(#131056) Pair rate limit","code":131056}}`)
 	w.write("ledger.jsonl", "")
 
-	channel := []string{"id", "name", "phone", "account", "base_url", "dialect", "key_ref", "webhook_secret_ref", "webhook_url", "rate", "on_unknown", "holds", "created_at"}
+	channel := []string{"id", "name", "phone", "account", "base_url", "dialect", "key_ref", "webhook_secret_ref", "webhook_url", "rate", "on_unknown", "confirmation", "holds", "created_at"}
 	explained := []string{"code", "maps_to", "title", "class", "scope", "operator", "advice", "http"}
 	plan := []string{"id", "name", "state", "plan_hash", "total", "eligible", "skipped", "created", "first_at", "last_at"}
 	launch := []string{"id", "name", "state", "plan_hash", "total", "eligible", "skipped", "created"}
@@ -81,6 +81,7 @@ func TestJSONOfEveryCommand(t *testing.T) {
 		{args: []string{"suppress", "remove", "+491701234567", "+491707654321", "+12125550100"}, keys: []string{"entries", "changed"}},
 		{args: []string{"suppress", "list"}, keys: []string{"countries", "people", "forgotten"}},
 		{args: []string{"suppress", "words", "set", "genug", "--meaning", "stop"}, keys: []string{"word", "language", "meaning", "own"}},
+		{args: []string{"suppress", "words", "confirm", "sales", "You are unsubscribed."}, keys: []string{"channel", "confirmation"}},
 		{args: []string{"suppress", "words", "list"}, keys: []string{"word", "language", "meaning", "own"}},
 		{args: []string{"suppress", "words", "unset", "genug"}, keys: []string{"word", "language", "meaning", "own"}},
 		{args: []string{"contact", "opt-out", "+491709999999"}, keys: []string{"numbers", "changed"}},

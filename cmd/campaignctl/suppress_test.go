@@ -80,3 +80,29 @@ func TestWordsAreKeptInTheirNormalForm(t *testing.T) {
 	wantError(t, w.session, 2, "is no word", "", "suppress", "words", "set", "!!!", "--meaning", "stop")
 	wantError(t, w.session, 2, "is not known", "stop, start or none", "suppress", "words", "set", "x", "--meaning", "maybe")
 }
+
+func TestWhoStopsIsToldWhatSomebodySet(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	const text = "You are unsubscribed."
+	for _, step := range []struct {
+		args []string
+		want string
+	}{
+		{nil, ""},
+		{[]string{text}, text},
+		{nil, text},
+		{[]string{"--none"}, ""},
+	} {
+		args := append([]string{"suppress", "words", "confirm", "sales", "--json"}, step.args...)
+		if view := decode[confirmationView](t, w.want(0, args...)); view.Channel != "sales" || view.Confirmation != step.want {
+			t.Errorf("%q: %+v", args, view)
+		}
+		if view := decode[channelView](t, w.want(0, "channel", "show", "sales", "--json")); view.Confirmation != step.want {
+			t.Errorf("after %q the channel shows %q", args, view.Confirmation)
+		}
+	}
+	wantError(t, w.session, 2, "exclude each other", "", "suppress", "words", "confirm", "sales", text, "--none")
+	wantError(t, w.session, 2, "the text is empty", "--none", "suppress", "words", "confirm", "sales", " ")
+	wantError(t, w.session, 2, "has 4097 characters", "", "suppress", "words", "confirm", "sales", strings.Repeat("é", 4097))
+}

@@ -5,6 +5,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -44,8 +45,57 @@ gets it again. Case, accents, punctuation and spaces do not matter.`,
 				Flags:       []cli.Flag{jsonFlag()},
 				Action:      p.wordsSet,
 			},
+			{
+				Name:      "confirm",
+				Usage:     "set what people are told who stop on a channel",
+				ArgsUsage: "CHANNEL [TEXT]",
+				Description: text(
+					`Whoever stops marketing by a word or a button on the channel is sent TEXT once,
+within ten minutes or not at all. By default nobody is told anything; --none goes
+back to that. Without TEXT shows what is set.`,
+					examples(`suppress words confirm sales-eu "You are unsubscribed."`, `suppress words confirm sales-eu --none`)),
+				Flags:  []cli.Flag{&cli.BoolFlag{Name: "none", Usage: "tell nobody anything"}, jsonFlag()},
+				Action: p.wordsConfirm,
+			},
 		},
 	}
+}
+
+type confirmationView struct {
+	Channel      string `json:"channel"`
+	Confirmation string `json:"confirmation"` // empty: nobody is told anything
+}
+
+func (p *program) wordsConfirm(c *cli.Context) error {
+	body, none := strings.TrimSpace(c.Args().Get(1)), c.Bool("none")
+	switch {
+	case none && c.NArg() > 1:
+		return usage("give one of them", "--none and a text exclude each other")
+	case c.NArg() > 1 && body == "":
+		return usage("--none tells nobody anything", "the text is empty")
+	}
+	s, ch, closeStore, err := p.channel(c)
+	if err != nil {
+		return err
+	}
+	defer closeStore()
+	if none || body != "" {
+		if err := s.SetConfirmation(c.Context, ch, body); err != nil {
+			return err
+		}
+	}
+	set, err := s.ConfirmationText(c.Context, ch.ID)
+	if err != nil {
+		return err
+	}
+	return p.result(c, confirmationView{ch.Name, set}, func(w io.Writer) error {
+		if set == "" {
+			_, err := fmt.Fprintf(w, "people who stop on %s are told nothing\n", ch.Name)
+			return err
+		}
+		_, err := fmt.Fprintf(w, "people who stop on %s are told %q\n", ch.Name, set)
+		return err
+	})
 }
 
 type wordView struct {

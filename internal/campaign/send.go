@@ -5,12 +5,13 @@ import (
 	"time"
 )
 
-// Request is one template message to one person, as the provider is asked to
-// send it.
+// Request is one message to one person, as the provider is asked to send it: a
+// template with its parameters or, inside a service window only, a text.
 type Request struct {
 	To         string // E.164 with +
 	Template   *Template
 	Parameters Parameters
+	Text       string // instead of a template; at most MaxConfirmation characters
 	Opaque     string // <deployment>/<message>/<attempt>, echoed by every status
 	// Validity decides whether the request may still be written; nil means yes.
 	Validity *Validity

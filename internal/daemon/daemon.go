@@ -106,7 +106,7 @@ func New(ctx context.Context, config Config) (*Daemon, error) {
 	}
 	node := fmt.Sprintf("%s_%d_%d", host, os.Getpid(), time.Now().UnixNano())
 	d.sender = sender.New(d.writes, sender.Config{Node: node, Store: store, Connect: config.Connect, Fingerprint: fingerprint, Logger: log, MaxWorkers: config.MaxWorkers,
-		Observe: measured.Channel})
+		Observe: measured.Channel, Confirmations: store})
 	workers := river.NewWorkers()
 	river.AddWorker(workers, &enqueueWorker{store: config.Store, log: log})
 	river.AddWorker(workers, &partitionWorker{store: config.Store, log: log, retention: config.Retention})

@@ -22,9 +22,9 @@ const maxOpaque = 512
 func AppendMessage(dst []byte, dialect string, r *campaign.Request) ([]byte, error) {
 	t := r.Template
 	switch {
-	case t == nil:
-		return dst, errors.New("the request has no template")
-	case t.Name == "" || t.Language == "":
+	case (t == nil) == (r.Text == ""):
+		return dst, errors.New("the request has no template, or a text beside it")
+	case t != nil && (t.Name == "" || t.Language == ""):
 		return dst, errors.New("the template has no name or no language")
 	case len(r.To) < 2 || r.To[0] != '+':
 		// Without + the provider prepends the sender's country (§0, trap 5).
@@ -34,6 +34,11 @@ func AppendMessage(dst []byte, dialect string, r *campaign.Request) ([]byte, err
 	}
 	dst = append(dst, `{"messaging_product":"whatsapp","recipient_type":"individual","to":`...)
 	dst = appendString(dst, r.To)
+	if t == nil {
+		dst = append(dst, `,"type":"text","text":{"preview_url":false,"body":`...)
+		dst = appendString(dst, r.Text)
+		return appendEnd(append(dst, '}'), r.Opaque), nil
+	}
 	dst = append(dst, `,"type":"template","template":{"name":`...)
 	dst = appendString(dst, t.Name)
 	dst = append(dst, `,"language":{"code":`...)
@@ -46,12 +51,16 @@ func AppendMessage(dst []byte, dialect string, r *campaign.Request) ([]byte, err
 	if err != nil {
 		return dst, err
 	}
-	dst = append(dst, '}')
-	if r.Opaque != "" {
+	return appendEnd(append(dst, '}'), r.Opaque), nil
+}
+
+// appendEnd ends a body with what every status of the message echoes.
+func appendEnd(dst []byte, opaque string) []byte {
+	if opaque != "" {
 		dst = append(dst, `,"biz_opaque_callback_data":`...)
-		dst = appendString(dst, r.Opaque)
+		dst = appendString(dst, opaque)
 	}
-	return append(dst, '}'), nil
+	return append(dst, '}')
 }
 
 // appendComponents writes the components that have something to fill, and

@@ -68,6 +68,19 @@ func TestAppendMessage(t *testing.T) {
 	}
 }
 
+func TestAppendMessageWritesATextOfAServiceWindow(t *testing.T) {
+	t.Parallel()
+	request := campaign.Request{To: "+16505551234", Text: "You are \"out\".\nBye", Opaque: "d/confirmation/7"}
+	want := `{"messaging_product":"whatsapp","recipient_type":"individual","to":"+16505551234","type":"text",` +
+		`"text":{"preview_url":false,"body":"You are \"out\".\nBye"},"biz_opaque_callback_data":"d/confirmation/7"}`
+	for _, dialect := range []string{campaign.DialectCloud, campaign.DialectSandbox} {
+		got, err := dialog360.AppendMessage(nil, dialect, &request)
+		if err != nil || string(got) != want {
+			t.Errorf("%s: %v\ngot  %s\nwant %s", dialect, err, got, want)
+		}
+	}
+}
+
 func TestAppendMessageRefusesWhatIsNotComplete(t *testing.T) {
 	t.Parallel()
 
@@ -81,6 +94,8 @@ func TestAppendMessageRefusesWhatIsNotComplete(t *testing.T) {
 		want    string
 	}{
 		"NoTemplate":   {campaign.Request{To: "+1650"}, "no template"},
+		"TextBeside":   {campaign.Request{To: "+1650", Template: slots(), Text: "x"}, "a text beside it"},
+		"TextNoPlus":   {campaign.Request{To: "16505551234", Text: "x"}, "E.164"},
 		"NoLanguage":   {campaign.Request{To: "+1650", Template: &campaign.Template{Name: "a"}}, "no language"},
 		"NoPlus":       {campaign.Request{To: "16505551234", Template: slots()}, "E.164"},
 		"NoRecipient":  {campaign.Request{Template: slots()}, "E.164"},

@@ -155,6 +155,13 @@ func (s *Store) endWaiting(ctx context.Context, contacts []int64, phones []strin
 				return err
 			}
 		}
+		if !sending {
+			err := s.pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM campaign.confirmations WHERE contact_id = ANY($1::bigint[]) AND state = 'sending')`,
+				contacts).Scan(&sending)
+			if err != nil {
+				return err
+			}
+		}
 		if !sending || time.Now().After(until) {
 			return nil
 		}

@@ -106,7 +106,7 @@ func (s *Store) Heed(ctx context.Context, channel campaign.ChannelID, events []c
 			if err != nil || who.forgotten {
 				return err
 			}
-			return s.wish(ctx, tx, who, wish, source, e)
+			return s.wish(ctx, tx, channel, who, wish, source, e)
 		})
 		if err != nil && !badData(err) { // what the database refuses, the applier notes
 			return fmt.Errorf("record a wish: %w", translate(err))
@@ -181,7 +181,7 @@ func (s *Store) applyInbound(ctx context.Context, channel campaign.ChannelID, e 
 		if wish == campaign.WishNone {
 			return nil
 		}
-		return s.wish(ctx, tx, who, wish, source, e)
+		return s.wish(ctx, tx, channel, who, wish, source, e)
 	})
 	if err != nil {
 		return fmt.Errorf("note what a person told us: %w", translate(err))
@@ -223,9 +223,9 @@ func truncate(text string, runes int) string {
 	return text
 }
 
-// wish records what a person wants of marketing. An older word that comes later
-// changes nothing. The caller holds the people lock.
-func (s *Store) wish(ctx context.Context, tx pgx.Tx, who writer, wish campaign.Wish, source string, e campaign.Event) error {
+// wish records what a person wants of marketing, on whichever channel they said
+// it. An older word that comes later changes nothing. The caller holds the people lock.
+func (s *Store) wish(ctx context.Context, tx pgx.Tx, channel campaign.ChannelID, who writer, wish campaign.Wish, source string, e campaign.Event) error {
 	var at *time.Time
 	if !e.At.IsZero() {
 		at = &e.At
@@ -234,8 +234,12 @@ func (s *Store) wish(ctx context.Context, tx pgx.Tx, who writer, wish campaign.W
 		return s.wishOfStranger(ctx, tx, wish, source, e)
 	}
 	if wish == campaign.WishStop {
-		_, err := tx.Exec(ctx, wishStopSQL, pgx.StrictNamedArgs{"match_key": who.matchKey, "source": source, "at": at})
-		return err
+		var news bool
+		err := tx.QueryRow(ctx, wishStopSQL, pgx.StrictNamedArgs{"match_key": who.matchKey, "source": source, "at": at}).Scan(&news)
+		if err != nil || !news {
+			return err
+		}
+		return s.oweConfirmation(ctx, tx, channel, who, e)
 	}
 	_, err := tx.Exec(ctx, wishStartSQL, pgx.StrictNamedArgs{"match_key": who.matchKey, "source": source, "at": at,
 		// A resume lifts only what WhatsApp itself stopped (whatsapp-facts §6.5).

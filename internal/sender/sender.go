@@ -58,6 +58,9 @@ type Config struct {
 	// Observe gives the observer of a channel, also of one that was taken up before;
 	// nil when nobody measures.
 	Observe func(campaign.Channel) Observer
+	// Confirmations are sent beside the messages; nil when nobody is told that a
+	// stop was heard.
+	Confirmations Confirmations
 	// Now is the clock; time.Now when nil.
 	Now func() time.Time
 }
@@ -160,6 +163,9 @@ func (s *Sender) Run(ctx context.Context) error {
 	refresh()
 	wg.Go(func() { s.fanOut(ctx) })
 	wg.Go(func() { s.renewShares(ctx) })
+	if s.Confirmations != nil {
+		wg.Go(func() { s.confirm(ctx) })
+	}
 	tick := time.NewTicker(channelsEvery)
 	defer tick.Stop()
 	for {

@@ -151,6 +151,7 @@ func (s *Simulator) controlInbound(w http.ResponseWriter, r *http.Request, n *nu
 		return
 	}
 	waID, now := digitsOf(want.From), time.Now()
+	n.people.heard(hash(s.config.Seed, "person", n.phoneID, canonical("+"+waID, n.code)), now)
 	if s.profile.odd {
 		waID = whatsAppID(waID)
 	}

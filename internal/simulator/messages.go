@@ -147,6 +147,10 @@ func (s *Simulator) decide(d *delivery, matched *template) {
 		return
 	}
 	d.person = hash(s.config.Seed, "person", n.phoneID, to)
+	if d.send.template == nil && !d.send.group && !n.people.open(d.person, d.at) {
+		d.verdict.refused = refuse(131047, "Message failed to send because more than 24 hours have passed since the customer last replied to this number.")
+		return
+	}
 	attempt, ok := n.people.attempt(d.person, d.at, s.profile.limits)
 	if !ok {
 		d.verdict.refused = refuse(131056, "Too many messages sent from this phone number to the same phone number in a short period of time.")

@@ -19,6 +19,33 @@ type peopleShard struct {
 type person struct {
 	attempts uint32
 	pairFull int64 // Unix nanoseconds at which the pair's quota is whole again
+	wrote    int64 // Unix nanoseconds of the person's last message; 0: never
+}
+
+// serviceWindow is how long after a person's last message anything but a template
+// may be sent.
+const serviceWindow = 24 * time.Hour
+
+// heard notes that a person wrote.
+func (p *people) heard(key uint64, now time.Time) {
+	s := p.shard(key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.people == nil {
+		s.people = map[uint64]person{}
+	}
+	one := s.people[key]
+	one.wrote = now.UnixNano()
+	s.people[key] = one
+}
+
+// open tells whether a person's service window is open.
+func (p *people) open(key uint64, now time.Time) bool {
+	s := p.shard(key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	wrote := s.people[key].wrote
+	return wrote != 0 && now.UnixNano()-wrote < int64(serviceWindow)
 }
 
 func (p *people) shard(key uint64) *peopleShard { return &p.shards[key%uint64(len(p.shards))] }

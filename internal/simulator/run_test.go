@@ -257,6 +257,7 @@ func TestSandboxAndMarketingDialects(t *testing.T) {
 	t.Parallel()
 
 	s := start(t, Config{})
+	call(t, "POST", s.URL()+"/simulator/inbound", "", `{"from":"+491701234567","text":"hi"}`)
 	status, body, _ := call(t, "POST", s.URL()+"/v1/messages", "", `{"to":"+491701234567","type":"text","text":{"body":"hello"}}`)
 	if status != 201 || body["contacts"] != nil || len(body["messages"].([]any)) != 1 {
 		t.Errorf("sandbox: %d %v", status, body)

@@ -1,11 +1,15 @@
--- Every form of the number; a first opt-out keeps its time and source.
+-- Every form of the number; a first opt-out keeps its time and source. It says
+-- whether the stop is news: no form had opted out before.
 WITH moment AS (SELECT least(COALESCE(@at::timestamptz, clock_timestamp()), clock_timestamp()) AS at),
 locked AS (
-  SELECT c.id FROM campaign.contacts AS c, moment
+  SELECT c.id, c.opted_out_at IS NULL AS news FROM campaign.contacts AS c, moment
    WHERE c.match_key = @match_key AND COALESCE(c.consent_at <= moment.at, true)
-   ORDER BY c.phone COLLATE "C" FOR NO KEY UPDATE OF c)
-UPDATE campaign.contacts AS c
-   SET opted_out_at = COALESCE(c.opted_out_at, clock_timestamp()), consent_at = moment.at,
-       opted_out_by = CASE WHEN c.opted_out_at IS NULL THEN @source ELSE c.opted_out_by END, updated_at = now()
-  FROM locked, moment
- WHERE c.id = locked.id
+   ORDER BY c.phone COLLATE "C" FOR NO KEY UPDATE OF c),
+stopped AS (
+  UPDATE campaign.contacts AS c
+     SET opted_out_at = COALESCE(c.opted_out_at, clock_timestamp()), consent_at = moment.at,
+         opted_out_by = CASE WHEN c.opted_out_at IS NULL THEN @source ELSE c.opted_out_by END, updated_at = now()
+    FROM locked, moment
+   WHERE c.id = locked.id
+  RETURNING locked.news)
+SELECT COALESCE(bool_and(news), false) FROM stopped
