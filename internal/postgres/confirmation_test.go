@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/campaignd/campaignd/internal/campaign"
+	"github.com/campaignd/campaignd/internal/dialog360"
 	"github.com/campaignd/campaignd/internal/postgres"
 )
 
@@ -257,5 +258,35 @@ func TestTheTextOfAConfirmationIsAudited(t *testing.T) {
 	}
 	if want := []string{"remove c ", "set c gone", "set c out"}; strings.Join(got, "|") != strings.Join(want, "|") {
 		t.Errorf("the audit has %q", got)
+	}
+}
+
+func TestForgettingSomebodyForgetsTheirConfirmations(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, 2)
+	f.confirming(t, "out")
+	f.heed(t, f.stops(0, "wamid.a"))
+	f.heed(t, f.stops(1, "wamid.b"))
+	sending, ok := f.takeConfirmation(t)
+	if !ok || sending.Phone != phoneOf(0) {
+		t.Fatalf("claimed %+v, %v", sending, ok)
+	}
+	begun := time.Now()
+	for i := range 2 {
+		_, err := f.Forget(t.Context(), postgres.ForgetOptions{MatchKey: phoneOf(i), Phones: []string{phoneOf(i)}, Patience: 300 * time.Millisecond,
+			Traces: func(phones, userIDs []string) postgres.Eraser { return dialog360.NewTraces(phones, userIDs) }})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if time.Since(begun) < 300*time.Millisecond {
+		t.Error("what is on the wire was not waited for")
+	}
+	if err := f.EndConfirmation(t.Context(), sending, campaign.ConfirmationWaiting, "", 0); err != nil {
+		t.Fatal(err)
+	}
+	f.heed(t, f.stops(1, "wamid.c"))
+	if got := f.confirmations(t); got != "" {
+		t.Errorf("confirmations: %s", got)
 	}
 }
