@@ -95,6 +95,11 @@ type suppressedView struct {
 func (p *program) suppress(c *cli.Context, add bool) error {
 	var entries []campaign.Suppression
 	if c.NArg() > 0 {
+		for _, arg := range c.Args().Slice() {
+			if region, err := phone.CheckCountry(arg); err == nil {
+				return usage(fmt.Sprintf("--block %s names the whole country", region), "%q is no phone number", arg)
+			}
+		}
 		people, err := p.people(c)
 		if err != nil {
 			return err

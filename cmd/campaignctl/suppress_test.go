@@ -47,6 +47,7 @@ func TestSuppressionListGoesOutAndComesBack(t *testing.T) {
 		t.Errorf("%s", text)
 	}
 	wantError(t, w.session, 2, "nobody to name", "--block", "suppress", "add")
+	wantError(t, w.session, 2, "\"FR\" is no phone number", "--block FR", "suppress", "add", "FR")
 	wantError(t, w.session, 2, "--block", "", "suppress", "add", "--block", "Russia")
 }
 
