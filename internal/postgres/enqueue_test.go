@@ -423,6 +423,44 @@ func TestEnqueueMany(t *testing.T) {
 	}
 }
 
+// An argument's collation reaches every comparison of a function: session_user's,
+// or a caller's column's, is not that of the indexes.
+func TestEnqueueLooksUpKeysAndPeopleByIndex(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	ctx := t.Context()
+	if _, err := s.pool.Exec(ctx, `ANALYZE campaign.number_prefixes`); err != nil {
+		t.Fatal(err)
+	}
+	tx, err := s.pool.Begin(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback(context.Background())
+	if _, err := tx.Exec(ctx, `SELECT campaign.enqueue('c', 'order', 'en_US', '+4915112345678' COLLATE "C", $1, 'one' COLLATE "C")`, orderParameters); err != nil {
+		t.Fatal(err)
+	}
+	list := []message{order("two").with("recipient", "+4915112345679"), order("three").with("priority", "high"), order("four").with("priority", "high"), order("one")}
+	if _, err := tx.Exec(ctx, `SELECT campaign.enqueue_many($1)`, list); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(ctx, `SELECT campaign.opt_in('+4915112345670' COLLATE "C", 'form', now())`); err != nil {
+		t.Fatal(err)
+	}
+	for _, table := range []string{"campaign.idempotency_keys", "campaign.contacts", "campaign.number_prefixes"} {
+		var scans int
+		if err := tx.QueryRow(ctx, `SELECT pg_stat_get_xact_numscans($1::text::regclass)`, table).Scan(&scans); err != nil || scans != 0 {
+			t.Errorf("%s was read as a whole %d times, %v", table, scans, err)
+		}
+	}
+	var rows, messages, jobs int
+	err = tx.QueryRow(ctx, `SELECT (SELECT count(*) FROM campaign.message_count_deltas WHERE campaign_id = 0), (SELECT sum(n) FROM campaign.message_count_deltas WHERE campaign_id = 0),
+		(SELECT count(*) FROM river.river_job WHERE kind = 'send')`).Scan(&rows, &messages, &jobs)
+	if err != nil || rows != 3 || messages != 4 || jobs != 2 {
+		t.Errorf("%d rows count %d messages, and %d jobs, %v; want one a call and state", rows, messages, jobs, err)
+	}
+}
+
 func TestMarketingNeedsAnOptIn(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
