@@ -71,7 +71,7 @@ func (s Share) whole() bool { return s.Rate == 0 && s.Until.IsZero() }
 // called from any goroutine. It owns no goroutine; Close ends those that wait.
 type Channel struct {
 	// free is set while nothing limits this channel, so that the fastest
-	// sending shares no lock: Wait and Pace took 0.09 µs together on two cores,
+	// sending shares no lock: Wait and Pace took 0.08 µs together on two cores,
 	// under a limit of a million per second 1 µs. It is only changed under mu.
 	free atomic.Bool
 	sent meter
