@@ -111,6 +111,11 @@ GRANT EXECUTE ON FUNCTION campaign.enqueue, campaign.enqueue_many, campaign.mess
 GRANT SELECT, INSERT, UPDATE (kind) ON river.river_job TO campaign_river_enqueuer;
 GRANT USAGE ON SEQUENCE river.river_job_id_seq TO campaign_river_enqueuer;
 ALTER TABLE river.river_job ENABLE ROW LEVEL SECURITY;
+-- Under row security the planner takes no equality of an enum as given (it is not
+-- leakproof), so River's index on (state, queue, ...) no longer gives the order: it
+-- would read and sort a whole backlog for each few jobs. 20,000 jobs in a queue, to
+-- fetch four: 94 ms, with this one 0.1 ms.
+CREATE INDEX river_job_available_idx ON river.river_job (queue, priority, scheduled_at, id) WHERE state = 'available';
 CREATE POLICY campaign_daemon ON river.river_job TO campaign_daemon USING (true) WITH CHECK (true);
 CREATE POLICY campaign_operator ON river.river_job FOR SELECT TO campaign_operator USING (true);
 CREATE POLICY campaign_operator_forget ON river.river_job FOR DELETE TO campaign_operator USING (kind = 'enqueue_message' AND state <> 'running');

@@ -343,6 +343,29 @@ func TestRiverEnqueuersAreHeldToTheirKindAndQueue(t *testing.T) {
 	}
 }
 
+// Row security must not make a daemon sort the backlog for every few jobs.
+func TestDaemonsFetchJobsInTheOrderOfAnIndex(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, 1)
+	tx, err := as(t, f.pool, "campaign_daemon").Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback(context.Background())
+	if _, err := tx.Exec(t.Context(), `SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off`); err != nil {
+		t.Fatal(err)
+	}
+	rows, err := tx.Query(t.Context(), `EXPLAIN SELECT * FROM river.river_job WHERE state = 'available' AND queue = 'enqueue' AND scheduled_at <= now()
+		ORDER BY priority, scheduled_at, id LIMIT 4 FOR UPDATE SKIP LOCKED`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if text := strings.Join(plan, "\n"); err != nil || strings.Contains(text, "Sort") || !strings.Contains(text, "river_job_available_idx") {
+		t.Errorf("%s, %v", text, err)
+	}
+}
+
 func TestForbiddenActsNameTheRemedy(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, 1)

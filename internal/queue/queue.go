@@ -114,7 +114,7 @@ func Worker(pool *pgxpool.Pool, c Config) (*river.Client[pgx.Tx], error) {
 		MaxAttempts:                 MaxAttempts,
 		CompletedJobRetentionPeriod: CompletedRetention,
 		CancelledJobRetentionPeriod: CancelledRetention,
-		// The indexes that are left after our migration dropped the GIN ones.
-		ReindexerIndexNames: []string{"river_job_prioritized_fetching_index", "river_job_state_and_finalized_at_index", "river_job_unique_idx"},
+		// The indexes that are left after our migrations dropped the GIN ones, and ours.
+		ReindexerIndexNames: []string{"river_job_available_idx", "river_job_prioritized_fetching_index", "river_job_state_and_finalized_at_index", "river_job_unique_idx"},
 	})
 }

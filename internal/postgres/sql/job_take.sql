@@ -1,5 +1,4 @@
--- The next jobs of some queues, locked. Carried by River's index on (state, queue,
--- priority, scheduled_at, id). Jobs that somebody else takes at this moment are
+-- The next jobs of some queues, locked. Carried by river_job_available_idx. Jobs that somebody else takes at this moment are
 -- passed over.
 SELECT w.channel, j.id, j.message, j.attempt, j.campaign
   FROM unnest(@channels::bigint[], @queues::text[], @counts::int[]) WITH ORDINALITY AS w(channel, queue, n, place)
