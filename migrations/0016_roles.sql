@@ -124,6 +124,13 @@ CREATE POLICY campaign_river_enqueuer ON river.river_job TO campaign_river_enque
     USING (kind = 'enqueue_message' AND queue = 'enqueue' AND metadata ->> 'enqueued_by' = session_user)
     WITH CHECK (kind = 'enqueue_message' AND queue = 'enqueue' AND state IN ('available', 'scheduled') AND metadata ->> 'enqueued_by' = session_user);
 
+-- The key of the hashes of people is for who asks the suppression list: with it,
+-- whoever reads the hashes can try numbers until they know who was forgotten.
+ALTER TABLE campaign.settings ENABLE ROW LEVEL SECURITY;
+CREATE POLICY readers ON campaign.settings FOR SELECT USING (key <> 'person_key');
+CREATE POLICY campaign_daemon ON campaign.settings TO campaign_daemon USING (true) WITH CHECK (true);
+CREATE POLICY campaign_operator ON campaign.settings FOR SELECT TO campaign_operator USING (true);
+
 -- River rebuilds bloated indexes, which takes the owner or, since PostgreSQL 17,
 -- this right.
 DO $$

@@ -37,6 +37,7 @@ type contactView struct {
 	Aliases     []string               `json:"aliases"` // other forms of the number that are contacts
 	Lists       []string               `json:"lists"`
 	Suppression *campaign.Suppression  `json:"suppression"`
+	Hidden      bool                   `json:"suppression_hidden"` // the database role may not ask the list
 	Skip        skipView               `json:"skip"`
 	Windows     []campaign.OpenWindow  `json:"windows"`
 	Replies     int64                  `json:"replies"`
@@ -56,7 +57,7 @@ func contactViewOf(d campaign.Dossier) contactView {
 		Attributes: who.Attributes, OptIn: who.OptIn, OptInSource: who.OptInSource, OptInAt: utc(who.OptInAt),
 		OptedOutAt: utc(who.OptedOutAt), OptedOutBy: who.OptedOutBy, RestUntil: utc(who.RestUntil), UserID: who.UserID,
 		CreatedAt: who.CreatedAt.UTC(), UpdatedAt: who.UpdatedAt.UTC(),
-		Aliases: []string{}, Lists: append([]string{}, d.Lists...), Suppression: d.Suppression,
+		Aliases: []string{}, Lists: append([]string{}, d.Lists...), Suppression: d.Suppression, Hidden: d.SuppressionHidden,
 		Skip: skipView{d.SkipMarketing, d.SkipUtility}, Windows: append([]campaign.OpenWindow{}, d.Windows...), Replies: d.Replies,
 		Messages: make([]campaign.MessageInfo, len(d.Messages)),
 	}
@@ -125,6 +126,9 @@ func printContact(w io.Writer, v contactView) error {
 	}
 	if v.Suppression != nil {
 		row(t, "suppressed", when(&v.Suppression.CreatedAt)+", "+dash(v.Suppression.Reason))
+	}
+	if v.Hidden {
+		row(t, "suppressed", "hidden from this database role; ask as campaign_operator. What follows leaves the suppressed people out of account")
 	}
 	row(t, "marketing now", skipSentence(v.Skip.Marketing))
 	row(t, "other messages", skipSentence(v.Skip.Utility))

@@ -279,6 +279,13 @@ func TestProgramsWorkWithTheRightsOfTheirRoles(t *testing.T) {
 		"message list --phone +12042000000", "contact show +12042000004", "list list", "suppress list", "node list", "audit list", "schedule list"} {
 		viewer.ctl(0, strings.Fields(command)...)
 	}
+	const hidden = "hidden from this database role"
+	if out := viewer.ctl(0, "contact", "show", "+12042000008"); !strings.Contains(out, hidden) {
+		t.Errorf("a viewer sees of who is suppressed:\n%s", out)
+	}
+	if out := operator.ctl(0, "contact", "show", "+12042000008"); strings.Contains(out, hidden) || !strings.Contains(out, "suppressed") {
+		t.Errorf("an operator sees of who is suppressed:\n%s", out)
+	}
 	for _, command := range []string{"contact opt-out +12042000012", "channel pause sales", "suppress add +12042000012", "list delete people"} {
 		viewer.ctl(4, strings.Fields(command)...)
 	}

@@ -11,6 +11,9 @@ type Dossier struct {
 	Messages []MessageInfo // the newest
 	// Suppression is the entry of the suppression list, nil when there is none.
 	Suppression *Suppression
+	// SuppressionHidden: the database role may not ask the list, and what follows
+	// does not regard it.
+	SuppressionHidden bool
 	// SkipMarketing and SkipUtility say why a campaign that says nothing of people
 	// would skip the person now; empty when it would not.
 	SkipMarketing string

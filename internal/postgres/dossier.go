@@ -19,8 +19,10 @@ const dossierMessages = 20
 func (s *Store) Dossier(ctx context.Context, phone, matchKey string) (campaign.Dossier, error) {
 	var d campaign.Dossier
 	var err error
-	if d.Suppression, err = s.suppressionOf(ctx, matchKey); err != nil {
-		return d, fmt.Errorf("look at the suppression list: %w", translate(err))
+	if d.SuppressionHidden = !s.people.known(); !d.SuppressionHidden {
+		if d.Suppression, err = s.suppressionOf(ctx, matchKey); err != nil {
+			return d, fmt.Errorf("look at the suppression list: %w", translate(err))
+		}
 	}
 	if d.Contacts, err = s.contacts(ctx, phone, matchKey); err != nil {
 		return d, err
@@ -28,6 +30,10 @@ func (s *Store) Dossier(ctx context.Context, phone, matchKey string) (campaign.D
 	if len(d.Contacts) == 0 {
 		if d.Suppression != nil {
 			return d, campaign.ErrNotFound.With("no contact has this number; it is on the suppression list", "")
+		}
+		if d.SuppressionHidden {
+			return d, campaign.ErrNotFound.With("no contact has this number",
+				"is its country code right? whether it is on the suppression list is hidden from this database role; ask as campaign_operator")
 		}
 		return d, campaign.ErrNotFound.With("no contact has this number", "is its country code right?")
 	}

@@ -102,19 +102,23 @@ func unreachable(err error, c *pgx.ConnConfig) error {
 }
 
 // Open gives the store of a migrated database. It returns ErrSchema when the
-// schema is older than this program.
+// schema is older than this program. The store of a role that may not see the key
+// of the suppression list (campaign_viewer) reads only.
 func Open(ctx context.Context, pool *pgxpool.Pool) (*Store, error) {
 	if err := checkSchema(ctx, pool); err != nil {
 		return nil, err
 	}
 	s := &Store{pool: pool, actor: thisActor(), columns: messageColumns()}
-	var key string
+	var key *string // hidden by row security from who only reads
 	err := pool.QueryRow(ctx, `SELECT (SELECT value FROM campaign.settings WHERE key = 'deployment'),
 	                                  (SELECT value FROM campaign.settings WHERE key = 'person_key')`).Scan(&s.deployment, &key)
 	if err != nil {
 		return nil, fmt.Errorf("read the deployment's name: %w", translate(err))
 	}
-	if s.people, err = newPersonHash(key); err != nil {
+	if key == nil {
+		return s, nil
+	}
+	if s.people, err = newPersonHash(*key); err != nil {
 		return nil, err
 	}
 	return s, nil
@@ -197,9 +201,14 @@ func badData(err error) bool {
 	return false
 }
 
-// inTx runs fn in a transaction. Its isolation is named because a database may
-// have another default: what is read after a lock must see what was committed
-// before it was granted.
+// inTx runs fn, which writes, in a transaction. Its isolation is named because a
+// database may have another default: what is read after a lock must see what was
+// committed before it was granted. Without the key nobody is found on the
+// suppression list, so that nothing may be decided: ErrForbidden.
 func (s *Store) inTx(ctx context.Context, fn func(pgx.Tx) error) error {
+	if !s.people.known() {
+		return campaign.ErrForbidden.With("this database role may only read: it does not see the key of the suppression list",
+			"make it a member of campaign_operator, of campaign_daemon for campaignd; to the owner the row person_key of campaign.settings is missing")
+	}
 	return pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, fn)
 }

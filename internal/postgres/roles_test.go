@@ -380,6 +380,49 @@ func TestForbiddenActsNameTheRemedy(t *testing.T) {
 	}
 }
 
+// Whoever has the key can try numbers against the hashes of the suppression list.
+func TestViewersDoNotSeeTheKeyOfTheSuppressionList(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, 1)
+	ctx := t.Context()
+	if _, err := f.Suppress(ctx, []campaign.Suppression{{Phone: phoneOf(0), MatchKey: phoneOf(0), Reason: "asked"}}); err != nil {
+		t.Fatal(err)
+	}
+	for group, sees := range map[string]bool{"campaign_daemon": true, "campaign_operator": true, "campaign_viewer": false, "pg_read_all_data": false} {
+		pool := as(t, f.pool, group)
+		var keys, others int
+		err := pool.QueryRow(ctx, `SELECT count(*) FILTER (WHERE key = 'person_key'), count(*) FILTER (WHERE key <> 'person_key') FROM campaign.settings`).Scan(&keys, &others)
+		if err != nil || (keys == 1) != sees || others < 2 {
+			t.Errorf("%s sees %d keys and %d other settings, %v", group, keys, others, err)
+		}
+		store, err := postgres.Open(ctx, pool)
+		if err != nil {
+			t.Fatalf("%s: %v", group, err)
+		}
+		d, err := store.Dossier(ctx, phoneOf(0), phoneOf(0))
+		if err != nil || d.SuppressionHidden == sees || (d.Suppression != nil) != sees || (d.SkipUtility == campaign.ReasonSuppressed) != sees {
+			t.Errorf("%s reads %+v, %v", group, d, err)
+		}
+	}
+	// A role that may write and does not see the key would write to who is suppressed.
+	blind := as(t, f.pool, "campaign_viewer")
+	if _, err := f.pool.Exec(ctx, `GRANT ALL ON ALL TABLES IN SCHEMA campaign TO `+pgx.Identifier{blind.Config().ConnConfig.User}.Sanitize()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if _, err := f.pool.Exec(context.Background(), `REVOKE ALL ON ALL TABLES IN SCHEMA campaign FROM `+pgx.Identifier{blind.Config().ConnConfig.User}.Sanitize()); err != nil {
+			t.Error(err)
+		}
+	})
+	store, err := postgres.Open(ctx, blind)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Pause(ctx, f.campaign, ""); !errors.Is(err, campaign.ErrForbidden) {
+		t.Errorf("without the key: %v", err)
+	}
+}
+
 // The roles of one server serve all its databases, and are made by an
 // administrator where the migrating role may not.
 func TestMigrationWithoutTheRightToMakeRolesNamesTheRemedy(t *testing.T) {

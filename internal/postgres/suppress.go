@@ -39,6 +39,9 @@ func newPersonHash(hexKey string) (personHash, error) {
 	return h, nil
 }
 
+// known is false for a role that may not see the key.
+func (h personHash) known() bool { return h.key != nil }
+
 // of hashes a match key or a user id.
 func (h personHash) of(person string) []byte {
 	mac := hmac.New(sha256.New, h.key)
