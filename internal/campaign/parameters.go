@@ -210,13 +210,14 @@ func plainTexts(data []byte) (Parameters, bool) {
 	if len(data) < 2 || data[0] != '{' || data[len(data)-1] != '}' {
 		return nil, false
 	}
-	text, ok := string(data[1:len(data)-1]), true
+	text := string(data[1 : len(data)-1])
 	if !utf8.ValidString(text) || strings.ContainsFunc(text, func(r rune) bool { return r == '\\' || r < ' ' }) {
 		return nil, false
 	}
 	read := Parameters{}
 	for text != "" {
 		var key, value string
+		var ok bool
 		if key, text, ok = quoted(text); !ok {
 			return nil, false
 		}

@@ -111,9 +111,7 @@ func (s *Sender) confirmOne(ctx context.Context, id campaign.ChannelID) bool {
 	answer := campaign.Answer{Kind: campaign.AnswerAbandoned, Err: err}
 	if err == nil {
 		begun := s.Now()
-		post, cancel := context.WithTimeout(ctx, postTimeout)
-		answer = ch.provider.Send(post, &campaign.Request{To: c.Phone, Text: c.Text, Opaque: s.Confirmations.ConfirmationOpaque(c.ID), Validity: validity})
-		cancel()
+		answer = ch.provider.Send(ctx, &campaign.Request{To: c.Phone, Text: c.Text, Opaque: s.Confirmations.ConfirmationOpaque(c.ID), Validity: validity})
 		if answer.Kind == campaign.AnswerFailed && answer.Failure.Class == campaign.SlowDown {
 			s.slowDown(ch, begun)
 		}

@@ -11,13 +11,9 @@ import (
 	"github.com/campaignd/campaignd/internal/throttle"
 )
 
-const (
-	// claimLife is how long a claim is good for, from before its first request
-	// was sent (design §4.4).
-	claimLife = 10 * time.Second
-	// postTimeout bounds a POST, answer included.
-	postTimeout = 20 * time.Second
-)
+// claimLife is how long a claim is good for, from before its first request was
+// sent (design §4.4).
+const claimLife = 10 * time.Second
 
 // turn is one turn: claim, POST, outcome, after the limiter let it go. From here on
 // a stop interrupts nothing: what was begun is ended.
@@ -93,9 +89,7 @@ func (s *Sender) post(ctx context.Context, ch *channel, turn campaign.Turn, clai
 	s.countPost(turn.Campaign)
 	begun := s.Now()
 	ch.observer.Stage(StagePace, begun.Sub(claimedAt))
-	post, cancel := context.WithTimeout(ctx, postTimeout)
-	answer := ch.provider.Send(post, request)
-	cancel()
+	answer := ch.provider.Send(ctx, request)
 	ch.observer.Stage(StagePost, s.Now().Sub(begun))
 	s.react(ctx, ch, turn, claimed.Template, answer, begun)
 	return answer
@@ -113,11 +107,11 @@ var unbuildable = campaign.Failure{
 }
 
 func (s *Sender) request(ctx context.Context, turn campaign.Turn, claimed campaign.Claimed) (*campaign.Request, error) {
-	template, err := s.template(ctx, claimed.Template)
+	template, err := s.templates.get(ctx, claimed.Template)
 	if err != nil {
 		return nil, fmt.Errorf("read the template of message %d: %w", turn.Message, err)
 	}
-	constants, err := s.constantsOf(ctx, turn.Campaign)
+	constants, err := s.constants.get(ctx, turn.Campaign)
 	if err != nil {
 		return nil, err
 	}
