@@ -145,7 +145,7 @@ BEGIN
         RETURNING r.* INTO asked;
         IF NOT FOUND THEN
             SELECT r.* INTO STRICT asked FROM campaign.launch_requests AS r
-             WHERE r.source = 'sql' AND r.caller = session_user AND r.idempotency_key = launch.idempotency_key;
+             WHERE r.source = 'sql' AND r.caller = session_user COLLATE "default" AND r.idempotency_key = launch.idempotency_key;
             IF asked.document_hash = the_hash THEN
                 RETURN asked.campaign_id;
             END IF;
