@@ -45,6 +45,7 @@ func TestJSONOfEveryCommand(t *testing.T) {
 	w.write("hook.json", `{"object":"whatsapp_business_account","entry":[{"id":"1","changes":[{"field":"messages","value":{"messaging_product":"whatsapp","statuses":[{"id":"wamid.x","status":"sent","timestamp":"1700000000","recipient_id":"491701234567"}]}}]}]}`)
 	w.write("answer.json", `{"error":{"message":"(#131056) Pair rate limit","code":131056}}`)
 	w.write("ledger.jsonl", "")
+	w.write("weekly.yaml", strings.Replace(campaignFile, "name: spring", "name: weekly", 1)+"schedule: {cron: \"0 9 * * 1\", timezone: Europe/Berlin}\n")
 
 	channel := []string{"id", "name", "phone", "account", "base_url", "dialect", "key_ref", "webhook_secret_ref", "webhook_url", "rate", "on_unknown", "confirmation", "holds", "created_at"}
 	explained := []string{"code", "maps_to", "title", "class", "scope", "operator", "advice", "http"}
@@ -54,6 +55,7 @@ func TestJSONOfEveryCommand(t *testing.T) {
 	list := []string{"id", "name", "columns", "contacts", "created_at", "updated_at"}
 	stored := []string{"channel", "name", "language", "category", "format", "slots", "problems", "sendable", "status", "quality", "text", "synced_at"}
 	hook := []string{"channel", "url", "ours", "secret"}
+	schedule := []string{"id", "name", "channel", "state", "cron", "timezone", "late", "ends_at", "expect_recipients", "next_at", "paused_at", "pause_reason", "created_at"}
 
 	steps := []step{
 		{args: []string{"migrate"}, keys: []string{"dry_run", "version", "migrations"}},
@@ -108,6 +110,15 @@ func TestJSONOfEveryCommand(t *testing.T) {
 		{args: []string{"campaign", "watch", "spring"}, keys: status},
 		{args: []string{"send", "--channel", "sales", "--template", "hello", "--language", "en_US", "--to", "+491701110000"},
 			keys: []string{"message", "state", "reason", "provider_id", "error"}},
+		{args: []string{"campaign", "launch", "-f", "weekly.yaml", "--yes"}, keys: append(slices.Clone(schedule), "created", "next")},
+		{args: []string{"schedule", "list"}, keys: schedule},
+		{args: []string{"schedule", "show", "weekly"}, keys: append(slices.Clone(schedule), "next", "occurrences")},
+		{args: []string{"schedule", "next", "weekly"}, keys: []string{"at", "local", "timezone"}},
+		{args: []string{"schedule", "pause", "weekly", "--reason", "summer"}, keys: schedule},
+		{args: []string{"schedule", "resume", "weekly"}, keys: schedule},
+		{args: []string{"schedule", "delete", "weekly", "--yes"}, keys: schedule},
+		{args: []string{"audit", "list"}, keys: []string{"id", "at", "action", "object", "object_id", "name", "campaign_id", "count", "detail", "reason", "plan_hash",
+			"database_user", "os_user", "host", "program"}},
 		{args: []string{"list", "delete", "vips"}, keys: append(slices.Clone(list), "campaigns")},
 		{args: []string{"webhook", "replay", "--since", "1h"}, keys: []string{"webhooks"}},
 		{args: []string{"webhook", "inspect", "hook.json"}, keys: []string{"file", "events"}},
@@ -116,7 +127,8 @@ func TestJSONOfEveryCommand(t *testing.T) {
 		{args: []string{"error", "explain", "--body", "answer.json", "--http", "400"}, keys: explained},
 		{args: []string{"error", "list"}, keys: explained},
 	}
-	told := map[string]bool{"webhook tail": true, "campaign retry": true} // see TestWebhookTail and TestRetryAndResolve
+	// See TestWebhookTail, TestRetryAndResolve, TestBench… and, of package campaignd, TestNodeList….
+	told := map[string]bool{"webhook tail": true, "campaign retry": true, "bench": true, "node list": true}
 	var id any                                                            // of the message that was listed last
 	for _, s := range steps {
 		args := append(slices.Clone(s.args), "--json")
