@@ -129,7 +129,7 @@ func TestJSONOfEveryCommand(t *testing.T) {
 	}
 	// See TestWebhookTail, TestRetryAndResolve, TestBench… and, of package campaignd, TestNodeList….
 	told := map[string]bool{"webhook tail": true, "campaign retry": true, "bench": true, "node list": true}
-	var id any                                                            // of the message that was listed last
+	var id any // of the message that was listed last
 	for _, s := range steps {
 		args := append(slices.Clone(s.args), "--json")
 		for i := range args {
