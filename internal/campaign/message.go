@@ -183,17 +183,6 @@ func (m *Message) giveBack(c Circumstances) bool {
 	return true
 }
 
-// Release gives a queued turn back before any claim: the wait for the limiter
-// was too long, or the program stops.
-func (m *Message) Release(attempt int, c Circumstances) {
-	if m.State != Queued || m.Attempt != attempt {
-		return
-	}
-	if !m.giveBack(c) {
-		m.wait(c.Now, "", c)
-	}
-}
-
 // Postpone moves a due message whose window is closed to the next opening, so
 // that it takes no turn for nothing. It reports whether it did.
 func (m *Message) Postpone(c Circumstances) bool {

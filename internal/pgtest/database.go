@@ -188,7 +188,11 @@ func (s *server) newName() string {
 }
 
 func (s *server) create(ctx context.Context, name, template string) error {
-	return explain(s.exec(ctx, fmt.Sprintf(`CREATE DATABASE %s TEMPLATE %s %s`, name, template, s.strategy)))
+	encoding := "" // a copy has that of its template
+	if template == "template0" {
+		encoding = "ENCODING 'UTF8'" // whatever the server was made with
+	}
+	return explain(s.exec(ctx, fmt.Sprintf(`CREATE DATABASE %s TEMPLATE %s %s %s`, name, template, encoding, s.strategy)))
 }
 
 // explain names the remedy for the one thing a given server may refuse.

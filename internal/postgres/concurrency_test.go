@@ -80,9 +80,6 @@ func TestStoreUnderACrowd(t *testing.T) {
 			time.Sleep(5 * time.Millisecond)
 			return err
 		}
-		if random.IntN(5) == 0 {
-			return c.Release(ctx, turns)
-		}
 		claimed, err := c.Claim(ctx, turns)
 		if err != nil {
 			return err

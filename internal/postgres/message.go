@@ -82,23 +82,6 @@ func (m *lockedMessage) answer() campaign.Claimed {
 	return campaign.Claimed{OK: m.claimed, Again: m.skipped, Template: m.TemplateID, Phone: m.Phone, Parameters: m.Parameters}
 }
 
-// Release gives turns back that were not claimed: to pending or deferred, or to
-// the final state that their campaign has meanwhile.
-func (s *Store) Release(ctx context.Context, turns []campaign.Turn) error {
-	byID := make(map[campaign.MessageID]campaign.Turn, len(turns))
-	var t transition
-	for _, turn := range turns {
-		byID[turn.Message] = turn
-		t.ids = append(t.ids, turn.Message)
-		t.campaigns, t.channels = appendNew(t.campaigns, turn.Campaign), appendNew(t.channels, turn.Channel)
-	}
-	t.decide = func(m *lockedMessage, c campaign.Circumstances) { m.Message.Release(byID[m.ID].Attempt, c) }
-	if _, err := s.run(ctx, t); err != nil {
-		return fmt.Errorf("release %d turns: %w", len(turns), err)
-	}
-	return nil
-}
-
 // Record writes the outcomes of claims, found by their claim id. It never lowers
 // proof that a webhook brought first. Repeating it changes nothing.
 func (s *Store) Record(ctx context.Context, outcomes []campaign.Outcome) error {

@@ -61,7 +61,7 @@ func (w *model) actions() map[string]func(*rapid.T) {
 		do     func(*rapid.T)
 	}{
 		{"work", 8, w.work}, {"take", 8, w.take}, {"fetch", 3, w.fetch}, {"claim", 3, w.claim}, {"post", 3, w.post}, {"record", 3, w.record},
-		{"record again", 2, w.recordAgain}, {"release", 1, w.release}, {"fan out", 1, w.fanOut}, {"time passes", 4, w.timePasses},
+		{"record again", 2, w.recordAgain}, {"fan out", 1, w.fanOut}, {"time passes", 4, w.timePasses},
 		{"webhook", 8, w.webhook}, {"match again", 1, w.matchAgain}, {"fold", 1, w.fold}, {"complete", 1, w.complete},
 		{"crash", 1, w.crash}, {"repair", 2, w.repair}, {"lose jobs", 1, w.loseJobs}, {"resolve", 4, w.resolve}, {"retry", 1, w.retry},
 		{"pause", 1, w.pause}, {"resume", 4, w.resume}, {"hold channel", 1, w.holdChannel}, {"lift holds", 4, w.liftHolds},
@@ -493,19 +493,6 @@ func (w *model) syncOptOuts(t *rapid.T) {
 	for i := range w.contacts {
 		must(t, w.pool.QueryRow(ctx(), `SELECT opted_out_at IS NOT NULL FROM campaign.contacts WHERE id = $1`, w.contacts[i].id).Scan(&w.contacts[i].optedOut))
 	}
-}
-
-func (w *model) release(t *rapid.T) {
-	back := w.some(t, fetched)
-	if len(back) == 0 {
-		return
-	}
-	var turns []campaign.Turn
-	for _, k := range back {
-		turns = append(turns, k.turn)
-	}
-	must(t, w.store.Release(ctx(), turns))
-	w.done(t, back...)
 }
 
 // webhook reports statuses of what was taken, in any order and any number of

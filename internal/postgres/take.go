@@ -42,7 +42,7 @@ func (s *Store) Take(ctx context.Context, wants []campaign.Want) ([]campaign.Tak
 	rows, err := s.run(ctx, t)
 	if err != nil {
 		err = fmt.Errorf("take %d messages: %w", len(wants), err)
-		if len(rows) == 0 {
+		if !k.done || !badData(err) {
 			return nil, err
 		}
 	}
@@ -53,7 +53,23 @@ func (s *Store) Take(ctx context.Context, wants []campaign.Want) ([]campaign.Tak
 	for _, m := range rows {
 		result[k.turns[m.ID].want].Claimed = m.answer()
 	}
+	if err != nil {
+		s.putOff(ctx, k, result)
+	}
 	return result, nil
+}
+
+// putOff lets the jobs of messages that the database refused wait a minute: at the
+// head of their queue they would be asked for again at once, and nobody behind them
+// would have a turn. Where it fails they are: the next one puts them off.
+func (s *Store) putOff(ctx context.Context, k *taking, result []campaign.Taken) {
+	var jobs []int64
+	for _, r := range result {
+		if r.Err != nil {
+			jobs = append(jobs, k.jobs[r.Message]...)
+		}
+	}
+	_, _ = s.pool.Exec(ctx, `UPDATE river.river_job SET scheduled_at = now() + interval '1 minute' WHERE id = ANY($1::bigint[]) AND state = 'available'`, jobs)
 }
 
 // taking is what a transition knows of the jobs it consumes. Once done, a repeat

@@ -386,3 +386,25 @@ func TestStoreTakeTellsWhatWasCommitted(t *testing.T) {
 		t.Errorf("got %v", got)
 	}
 }
+
+// At the head of its queue a message that the database refuses keeps nobody behind
+// it waiting, also where workers ask for one at a time.
+func TestStoreTakePutsOffWhatIsRefused(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, 3)
+	f.fanOut(t)
+	bad := f.first
+	f.exec(t, fmt.Sprintf(`ALTER TABLE campaign.messages ADD CONSTRAINT no_claim CHECK (NOT (id = %d AND state = 'sending'))`, bad))
+	for _, want := range []campaign.MessageID{bad, bad + 1, bad + 2, 0} {
+		taken, err := f.Take(t.Context(), wantsMany(f.channel, 1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if k := taken[0]; k.Message != want || (k.Err != nil) != (want == bad) || k.OK != (want != bad && want != 0) {
+			t.Fatalf("want message %d, got %+v", want, k)
+		}
+	}
+	f.exec(t, `ALTER TABLE campaign.messages DROP CONSTRAINT no_claim`)
+	f.exec(t, `UPDATE river.river_job SET scheduled_at = now()`)
+	wantIDs(t, "a minute later", mustTake(t, f.Store, wantsMany(f.channel, 1)), bad)
+}

@@ -132,8 +132,7 @@ func TestPumpClaimsNothingWithoutRoom(t *testing.T) {
 func TestPumpRestsAfterAnError(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := &memory{}
-		m.claim = func(campaign.Turn) campaign.Claimed { return campaign.Claimed{Err: context.DeadlineExceeded} }
+		m := &memory{failure: context.DeadlineExceeded}
 		s := start(t, m, 0, accept)
 		defer s.Close()
 		m.add(ids(1000)...)

@@ -38,7 +38,7 @@ func (s *Sender) turn(ctx context.Context, ch *channel, p *pump, ticket *throttl
 		}
 		if err != nil {
 			s.Logger.Error("cannot claim a message", "channel_id", ch.ID, "message_id", taken.Message, "error", err)
-			p.heard(false, news) // not again at once
+			p.heard(taken.Message != 0, news) // where no message is to blame, not again at once
 			return
 		}
 		if !taken.Again {

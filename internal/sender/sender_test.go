@@ -26,6 +26,7 @@ type memory struct {
 	claim    func(campaign.Turn) campaign.Claimed
 	jobs     []campaign.MessageID
 	asked    []int // how many were wanted at a time
+	failure  error // of every question
 	outcomes []campaign.Outcome
 	holds    []campaign.Hold
 	lifted   int
@@ -57,7 +58,11 @@ func (m *memory) Take(_ context.Context, wants []campaign.Want) ([]campaign.Take
 	taken := make([]campaign.Taken, len(wants))
 	m.mu.Lock()
 	m.asked = append(m.asked, len(wants))
+	failure := m.failure
 	m.mu.Unlock()
+	if failure != nil {
+		return nil, failure
+	}
 	for i, w := range wants {
 		m.mu.Lock()
 		if len(m.jobs) == 0 {
