@@ -25,6 +25,7 @@ type Claimed struct {
 // Want asks for one turn of a channel: whichever of its queued messages is next.
 type Want struct {
 	Channel ChannelID
+	High    bool    // only of high priority
 	Claim   ClaimID // random, chosen by the worker; a repeat uses the same
 }
 

@@ -14,7 +14,7 @@ import (
 // committed job of high priority is taken milliseconds later. It holds one
 // connection and makes a new one where that is lost; lost is told each time, and
 // nothing is missed for good, because workers also look by themselves.
-func (s *Store) ListenJobs(ctx context.Context, wake func(campaign.ChannelID), lost func(error)) {
+func (s *Store) ListenJobs(ctx context.Context, wake func(id campaign.ChannelID, high bool), lost func(error)) {
 	for ctx.Err() == nil {
 		if err := s.listenJobs(ctx, wake); ctx.Err() == nil {
 			lost(fmt.Errorf("listen for jobs: %w", err))
@@ -26,7 +26,7 @@ func (s *Store) ListenJobs(ctx context.Context, wake func(campaign.ChannelID), l
 	}
 }
 
-func (s *Store) listenJobs(ctx context.Context, wake func(campaign.ChannelID)) error {
+func (s *Store) listenJobs(ctx context.Context, wake func(campaign.ChannelID, bool)) error {
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
 		return err
@@ -53,7 +53,7 @@ func (s *Store) listenJobs(ctx context.Context, wake func(campaign.ChannelID)) e
 			continue // somebody else's
 		}
 		if id, ok := queue.ChannelOf(told.Queue); ok {
-			wake(id)
+			wake(id, told.Queue == queue.Name(id, true))
 		}
 	}
 }

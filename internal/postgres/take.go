@@ -30,13 +30,15 @@ const claimAddSQL = `INSERT INTO campaign.claims (messages) VALUES ($1)`
 // A worker asks only when the limiter lets it go, so no node ever holds a job that
 // it is not about to post: a dead node keeps nothing from the others.
 func (s *Store) Take(ctx context.Context, wants []campaign.Want) ([]campaign.Taken, error) {
-	k := &taking{wants: map[campaign.ChannelID][]int{}, all: wants, turns: map[campaign.MessageID]taken{}, jobs: map[campaign.MessageID][]int64{}}
+	k := &taking{wants: map[wantLine][]int{}, all: wants, turns: map[campaign.MessageID]taken{}, jobs: map[campaign.MessageID][]int64{}}
 	t := transition{people: true, taking: k}
 	for i, w := range wants {
-		if len(k.wants[w.Channel]) == 0 {
-			t.channels = append(t.channels, w.Channel)
+		l := wantLine{w.Channel, w.High}
+		t.channels = appendNew(t.channels, w.Channel)
+		if len(k.wants[l]) == 0 {
+			k.lines = append(k.lines, l)
 		}
-		k.wants[w.Channel] = append(k.wants[w.Channel], i)
+		k.wants[l] = append(k.wants[l], i)
 	}
 	t.decide = claiming(func(id campaign.MessageID) campaign.Turn { return k.turns[id].Turn })
 	rows, err := s.run(ctx, t)
@@ -77,10 +79,18 @@ func (s *Store) putOff(ctx context.Context, k *taking, result []campaign.Taken) 
 // was committed is told by the claim ids.
 type taking struct {
 	all   []campaign.Want
-	wants map[campaign.ChannelID][]int // indexes into all
+	lines []wantLine
+	wants map[wantLine][]int // indexes into all
 	done  bool
 	turns map[campaign.MessageID]taken
 	jobs  map[campaign.MessageID][]int64
+}
+
+// wantLine is where a want stands: of a channel, or before its queue of high priority
+// only.
+type wantLine struct {
+	channel campaign.ChannelID
+	high    bool
 }
 
 type taken struct {
@@ -92,22 +102,26 @@ type taken struct {
 // passed over.
 func (s *Store) take(ctx context.Context, conn *pgxpool.Conn, b *pgx.Batch, t *transition) error {
 	k := t.taking
-	var channels []int64
+	var lines, counts []int32
 	var queues []string
-	var counts []int32
-	for _, id := range t.channels {
+	for i, l := range k.lines {
 		for _, high := range []bool{true, false} {
-			channels, queues, counts = append(channels, int64(id)), append(queues, queue.Name(id, high)), append(counts, int32(len(k.wants[id])))
+			if high || !l.high {
+				lines, queues, counts = append(lines, int32(i)), append(queues, queue.Name(l.channel, high)), append(counts, int32(len(k.wants[l])))
+			}
 		}
 	}
-	given := map[campaign.ChannelID]int{}
-	b.Queue(jobTakeSQL, pgx.StrictNamedArgs{"channels": channels, "queues": queues, "counts": counts}).Query(func(rows pgx.Rows) error {
+	given := map[wantLine]int{}
+	b.Queue(jobTakeSQL, pgx.StrictNamedArgs{"lines": lines, "queues": queues, "counts": counts}).Query(func(rows pgx.Rows) error {
 		for rows.Next() {
+			var i int
 			var job int64
 			var turn campaign.Turn
-			if err := rows.Scan(&turn.Channel, &job, &turn.Message, &turn.Attempt, &turn.Campaign); err != nil {
+			if err := rows.Scan(&i, &job, &turn.Message, &turn.Attempt, &turn.Campaign); err != nil {
 				return err
 			}
+			l := k.lines[i]
+			turn.Channel = l.channel
 			known, twice := k.turns[turn.Message]
 			switch {
 			case twice:
@@ -116,11 +130,11 @@ func (s *Store) take(ctx context.Context, conn *pgxpool.Conn, b *pgx.Batch, t *t
 					turn.Claim = known.Claim
 					k.turns[turn.Message] = taken{turn, known.want}
 				}
-			case given[turn.Channel] == len(k.wants[turn.Channel]):
+			case given[l] == len(k.wants[l]):
 				continue // high priority filled the wants: this one stays where it is
 			default:
-				want := k.wants[turn.Channel][given[turn.Channel]]
-				given[turn.Channel]++
+				want := k.wants[l][given[l]]
+				given[l]++
 				turn.Claim = k.all[want].Claim
 				k.turns[turn.Message] = taken{turn, want}
 				t.ids = append(t.ids, turn.Message)

@@ -408,3 +408,17 @@ func TestStoreTakePutsOffWhatIsRefused(t *testing.T) {
 	f.exec(t, `UPDATE river.river_job SET scheduled_at = now()`)
 	wantIDs(t, "a minute later", mustTake(t, f.Store, wantsMany(f.channel, 1)), bad)
 }
+
+// Who asks for high priority only gets nothing else, and who asks for anything gets
+// high priority first.
+func TestStoreTakeOfHighPriorityOnly(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, 4)
+	f.fanOut(t)
+	f.exec(t, fmt.Sprintf(`UPDATE river.river_job SET queue = queue || '_high' WHERE (args->>'message')::bigint IN (%d, %d)`, f.first+1, f.first+3))
+	wants := wantsMany(f.channel, 3)
+	wants[0].High, wants[2].High = true, true
+	wantIDs(t, "together", mustTake(t, f.Store, wants), f.first+1, f.first, f.first+3)
+	wantIDs(t, "high only", mustTake(t, f.Store, wants[2:]), 0)
+	wantIDs(t, "the rest", mustTake(t, f.Store, wantsMany(f.channel, 3)), f.first+2, 0, 0)
+}

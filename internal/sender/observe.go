@@ -68,7 +68,7 @@ type Flow struct {
 func (s *Sender) Flows() []Flow {
 	var flows []Flow
 	for _, ch := range s.sending() {
-		f := Flow{Channel: ch.Name, Busy: ch.pump.underway(), Workers: ch.workers}
+		f := Flow{Channel: ch.Name, Busy: ch.pumps[0].underway() + ch.pumps[1].underway(), Workers: ch.workers}
 		f.Limit, f.Now = ch.throttle.Rate()
 		if seen := ch.share.seen.Load(); seen != nil && !seen.Until.IsZero() {
 			f.Leased, f.Share, f.Lease = true, seen.Rate, seen.Until.Sub(s.Now())

@@ -24,6 +24,8 @@ const windowTop = 4096
 // when there was none: an idle channel costs one small question every lookEvery, a
 // busy one takes hundreds of jobs in one transaction.
 type pump struct {
+	high bool // only messages of high priority
+
 	mu      sync.Mutex
 	busy    int    // turns under way
 	asking  int    // of them, those that wait to hear which message is theirs
@@ -33,7 +35,23 @@ type pump struct {
 	changed chan struct{}
 }
 
-func newPump() *pump { return &pump{window: 1, changed: make(chan struct{}, 1)} }
+// pumps of a channel. The first takes whatever is next, high priority first. The
+// second has workers and questions of its own for high priority: while a campaign
+// goes at full speed, its messages would wait for the batch of hundreds under way,
+// and then share one.
+type pumps [2]*pump
+
+func newPumps() pumps {
+	return pumps{{window: 1, changed: make(chan struct{}, 1)}, {high: true, window: 1, changed: make(chan struct{}, 1)}}
+}
+
+// workers is how many of a channel's workers a pump may use.
+func (p *pump) workers(of int) int {
+	if p.high {
+		return max(2, of/4)
+	}
+	return of
+}
 
 // wake says that there may be something to send.
 func (p *pump) wake() {
@@ -116,7 +134,7 @@ func (s *Sender) pump(ctx context.Context, id campaign.ChannelID, p *pump) {
 	defer look.Stop()
 	for ctx.Err() == nil {
 		ch := s.channel(id)
-		if ch == nil || !p.begin(ch.workers) {
+		if ch == nil || !p.begin(p.workers(ch.workers)) {
 			select {
 			case <-ctx.Done():
 			case <-p.changed:

@@ -55,7 +55,7 @@ func TestPumpFollowsTheJobs(t *testing.T) {
 
 		m.add(ids(5000)...)
 		begun := time.Now()
-		s.Wake(1)
+		s.Wake(1, false)
 		time.Sleep(lookEvery / 2)
 		synctest.Wait()
 		if m.posted() != 5000 {
@@ -64,7 +64,7 @@ func TestPumpFollowsTheJobs(t *testing.T) {
 
 		before := m.posted()
 		m.add(9999)
-		s.Wake(1)
+		s.Wake(1, false)
 		time.Sleep(20 * time.Millisecond)
 		synctest.Wait()
 		if m.posted() != before+1 {
@@ -141,6 +141,40 @@ func TestPumpRestsAfterAnError(t *testing.T) {
 		synctest.Wait()
 		if n := len(m.questions()); n == 0 || n > 5 {
 			t.Errorf("asked %d times", n)
+		}
+	})
+}
+
+// A message of high priority does not wait for the batch of a campaign.
+func TestPumpOfHighPriorityDoesNotWaitForTheOther(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := &memory{}
+		m.claim = func(turn campaign.Turn) campaign.Claimed {
+			if turn.Message != 9999 {
+				time.Sleep(2 * time.Second) // the batch that is under way
+			}
+			return ok(turn)
+		}
+		s := start(t, m, 0, accept)
+		defer s.Close()
+		m.add(1)
+		stop := run(t, s)
+		defer func() {
+			stop()
+			if err := s.Drain(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}()
+		time.Sleep(100 * time.Millisecond)
+		m.mu.Lock()
+		m.high = append(m.high, 9999)
+		m.mu.Unlock()
+		s.Wake(1, true)
+		time.Sleep(10 * time.Millisecond)
+		synctest.Wait()
+		if m.posted() != 1 {
+			t.Error("it was not taken at once")
 		}
 	})
 }

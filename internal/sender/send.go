@@ -27,12 +27,16 @@ func (s *Sender) turn(ctx context.Context, ch *channel, p *pump, ticket *throttl
 	started := s.Now()
 	validity := campaign.NewValidity(started, claimLife, s.Now)
 	news := p.news()
+	takes := s.takes[0]
+	if p.high {
+		takes = s.takes[1]
+	}
 	var taken campaign.Taken
 	for {
 		var err error
 		// Not bounded in time: once asked for, a claim may be committed although its
 		// reply is late, and then it must be used or released by us.
-		taken, err = s.takes.Do(ctx, campaign.Want{Channel: ch.ID, Claim: newClaimID()})
+		taken, err = takes.Do(ctx, campaign.Want{Channel: ch.ID, High: p.high, Claim: newClaimID()})
 		if err == nil {
 			err = taken.Err
 		}

@@ -74,7 +74,7 @@ const DefaultMaxWorkers = 500
 type Sender struct {
 	Config
 
-	takes    *batch.Gatherer[campaign.Want, campaign.Taken]
+	takes    [2]*batch.Gatherer[campaign.Want, campaign.Taken] // any, and those of high priority only
 	outcomes *batch.Gatherer[campaign.Outcome, struct{}]
 	turns    sync.WaitGroup // under way
 
@@ -96,7 +96,7 @@ type channel struct {
 	provider Provider
 	throttle *throttle.Channel
 	workers  int
-	pump     *pump    // kept like the throttle, whatever changes of the channel
+	pumps    pumps    // kept like the throttle, whatever changes of the channel
 	streaks  *streaks // kept while the channel is known, whatever changes of it
 	key      string   // the fingerprint of its key
 	problem  string   // why it cannot be used, when it cannot
@@ -130,7 +130,9 @@ func New(ctx context.Context, c Config) *Sender {
 	}
 	s.templates = newCache(templateFor, c.Now, s.loadTemplate)
 	s.constants = newCache(constantsFor, c.Now, s.loadConstants)
-	s.takes = batch.New(ctx, flights, batchSize, c.Store.Take)
+	for i := range s.takes {
+		s.takes[i] = batch.New(ctx, flights, batchSize, c.Store.Take)
+	}
 	s.outcomes = batch.New(ctx, flights, batchSize, func(ctx context.Context, o []campaign.Outcome) ([]struct{}, error) {
 		return make([]struct{}, len(o)), c.Store.Record(ctx, o)
 	})
@@ -153,7 +155,9 @@ func (s *Sender) Run(ctx context.Context) error {
 		for _, ch := range s.sending() {
 			if !pumped[ch.ID] {
 				pumped[ch.ID] = true
-				wg.Go(func() { s.pump(ctx, ch.ID, ch.pump) })
+				for _, p := range ch.pumps {
+					wg.Go(func() { s.pump(ctx, ch.ID, p) })
+				}
 			}
 		}
 	}
@@ -176,13 +180,16 @@ func (s *Sender) Run(ctx context.Context) error {
 	}
 }
 
-// Wake tells that a channel was given jobs.
-func (s *Sender) Wake(id campaign.ChannelID) {
+// Wake tells that a channel was given jobs, perhaps of high priority.
+func (s *Sender) Wake(id campaign.ChannelID, high bool) {
 	s.mu.RLock()
 	ch := s.channels[id]
 	s.mu.RUnlock()
 	if ch != nil {
-		ch.pump.wake()
+		ch.pumps[0].wake()
+		if high {
+			ch.pumps[1].wake()
+		}
 	}
 }
 
@@ -213,7 +220,9 @@ func (s *Sender) Drain(ctx context.Context) error {
 
 // Close ends the batches and connections after the last worker is gone.
 func (s *Sender) Close() {
-	s.takes.Close()
+	for _, t := range s.takes {
+		t.Close()
+	}
 	s.outcomes.Close()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -252,9 +261,9 @@ func (s *Sender) refresh(ctx context.Context) error {
 
 func (s *Sender) takeUp(ctx context.Context, c campaign.Channel, known *channel) error {
 	if known == nil {
-		known = &channel{streaks: &streaks{}, pump: newPump()}
+		known = &channel{streaks: &streaks{}, pumps: newPumps()}
 	}
-	next := &channel{Channel: c, throttle: known.throttle, workers: known.workers, pump: known.pump, key: s.fingerprint(c), heldAt: known.heldAt,
+	next := &channel{Channel: c, throttle: known.throttle, workers: known.workers, pumps: known.pumps, key: s.fingerprint(c), heldAt: known.heldAt,
 		streaks: known.streaks}
 	provider, err := s.Connect(c)
 	if err != nil {

@@ -25,8 +25,9 @@ type memory struct {
 	channels []campaign.Channel
 	claim    func(campaign.Turn) campaign.Claimed
 	jobs     []campaign.MessageID
-	asked    []int // how many were wanted at a time
-	failure  error // of every question
+	high     []campaign.MessageID // of high priority
+	asked    []int                // how many were wanted at a time
+	failure  error                // of every question
 	outcomes []campaign.Outcome
 	holds    []campaign.Hold
 	lifted   int
@@ -57,7 +58,12 @@ func (m *memory) FanOut(context.Context, campaign.ChannelID, int, int) (int, err
 func (m *memory) Take(_ context.Context, wants []campaign.Want) ([]campaign.Taken, error) {
 	taken := make([]campaign.Taken, len(wants))
 	m.mu.Lock()
-	m.asked = append(m.asked, len(wants))
+	jobs := &m.jobs
+	if len(wants) > 0 && wants[0].High {
+		jobs = &m.high
+	} else {
+		m.asked = append(m.asked, len(wants))
+	}
 	failure := m.failure
 	m.mu.Unlock()
 	if failure != nil {
@@ -65,17 +71,17 @@ func (m *memory) Take(_ context.Context, wants []campaign.Want) ([]campaign.Take
 	}
 	for i, w := range wants {
 		m.mu.Lock()
-		if len(m.jobs) == 0 {
+		if len(*jobs) == 0 {
 			m.mu.Unlock()
 			continue
 		}
-		id := m.jobs[0]
+		id := (*jobs)[0]
 		m.mu.Unlock()
 		turn := campaign.Turn{Message: id, Attempt: 1, Campaign: 3, Channel: w.Channel, Claim: w.Claim}
 		taken[i] = campaign.Taken{Turn: turn, Claimed: m.claim(turn)}
 		m.mu.Lock()
 		if !taken[i].Again {
-			m.jobs = m.jobs[1:]
+			*jobs = (*jobs)[1:]
 		}
 		m.mu.Unlock()
 	}
@@ -185,10 +191,10 @@ func work(ctx context.Context, s *Sender, id campaign.MessageID) error {
 	if err != nil {
 		return err
 	}
-	ch.pump.wake()
-	ch.pump.begin(1)
-	s.turn(context.WithoutCancel(ctx), ch, ch.pump, &ticket)
-	ch.pump.end()
+	ch.pumps[0].wake()
+	ch.pumps[0].begin(1)
+	s.turn(context.WithoutCancel(ctx), ch, ch.pumps[0], &ticket)
+	ch.pumps[0].end()
 	return nil
 }
 

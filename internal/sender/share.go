@@ -185,7 +185,7 @@ func (s *Sender) demand(ch *channel, now, refused time.Time) campaign.Demand {
 	case now.Before(last.Until):
 		d.Using = last.Rate
 	}
-	if ch.pump.demand() > 1 || d.Sent > busyFrom*d.Using {
+	if ch.pumps[0].demand() > 1 || ch.pumps[1].demand() > 1 || d.Sent > busyFrom*d.Using {
 		d.Weight = busyWeight
 	}
 	return d

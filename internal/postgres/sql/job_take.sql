@@ -1,7 +1,7 @@
 -- The next jobs of some queues, locked. Carried by river_job_available_idx. Jobs that somebody else takes at this moment are
 -- passed over.
-SELECT w.channel, j.id, j.message, j.attempt, j.campaign
-  FROM unnest(@channels::bigint[], @queues::text[], @counts::int[]) WITH ORDINALITY AS w(channel, queue, n, place)
+SELECT w.line, j.id, j.message, j.attempt, j.campaign
+  FROM unnest(@lines::int[], @queues::text[], @counts::int[]) WITH ORDINALITY AS w(line, queue, n, place)
  CROSS JOIN LATERAL (
        SELECT id, (args->>'message')::bigint AS message, (args->>'attempt')::int AS attempt, COALESCE((args->>'campaign')::bigint, 0) AS campaign
          FROM river.river_job
