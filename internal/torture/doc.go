@@ -11,7 +11,7 @@
 // number and from what the ledger says became of each POST.
 //
 //	CAMPAIGN_TORTURE_ROUNDS       kills of campaignd and Postgres; 4
-//	CAMPAIGN_TORTURE_RECIPIENTS   200 for each round
+//	CAMPAIGN_TORTURE_RECIPIENTS   300 for each round
 //	CAMPAIGN_TORTURE_NODES        sending daemons on one database; 1
 //	CAMPAIGN_TORTURE_LEADER       1: one more daemon with --roles webhook, which leads River's queue when it starts first
 //	CAMPAIGN_TORTURE_SEED         decides what is struck and when; the clock otherwise

@@ -51,7 +51,7 @@ func readOptions(t *testing.T) options {
 		leader: number("LEADER", 0) > 0, keep: number("KEEP", 0) > 0,
 		seed: uint64(number("SEED", int(time.Now().UnixNano()%1_000_000_000))),
 	}
-	o.recipients = number("RECIPIENTS", 200*max(1, o.rounds))
+	o.recipients = number("RECIPIENTS", 300*max(1, o.rounds))
 	if o.recipients > 7_000_000 {
 		t.Fatalf("CAMPAIGN_TORTURE_RECIPIENTS is %d: there are 7,000,000 numbers", o.recipients)
 	}
