@@ -88,7 +88,7 @@ func TestPumpKeepsToItsWorkersAndLeavesTheRestAtAStop(t *testing.T) {
 		defer s.Close()
 		m.add(ids(100)...)
 		stop := run(t, s)
-		time.Sleep(5 * time.Second)
+		time.Sleep(5*lookEvery + lookEvery/2) // at a whole second the channel's other pump is asking
 		stop()
 		if got := s.Flows()[0].Busy; got != 7 {
 			t.Errorf("%d turns are under way, want 7", got)
@@ -116,7 +116,7 @@ func TestPumpClaimsNothingWithoutRoom(t *testing.T) {
 		defer s.Close()
 		m.add(1, 2, 3)
 		stop := run(t, s)
-		time.Sleep(5 * time.Second)
+		time.Sleep(5*lookEvery + lookEvery/2)
 		begun := time.Now()
 		stop()
 		if err := s.Drain(t.Context()); err != nil || time.Since(begun) > time.Second {
