@@ -266,9 +266,9 @@ func (d *Daemon) Run(ctx context.Context) error {
 	return failed
 }
 
-// listen tells the sender which channels were given jobs.
+// listen tells the sender which channels were given jobs, or have a share to give.
 func (d *Daemon) listen(ctx context.Context) error {
-	d.store.ListenJobs(ctx, d.sender.Wake, func(err error) {
+	d.store.Listen(ctx, d.sender.Wake, d.sender.Freed, func(err error) {
 		d.log.Warn("new jobs are found a second late until the database answers", "error", err)
 	})
 	return nil

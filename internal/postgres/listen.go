@@ -4,19 +4,24 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/campaignd/campaignd/internal/campaign"
 	"github.com/campaignd/campaignd/internal/queue"
 )
 
-// ListenJobs calls wake for each channel that was given jobs, until ctx ends: a
-// committed job of high priority is taken milliseconds later. It holds one
-// connection and makes a new one where that is lost; lost is told each time, and
-// nothing is missed for good, because workers also look by themselves.
-func (s *Store) ListenJobs(ctx context.Context, wake func(id campaign.ChannelID, high bool), lost func(error)) {
+// sharesChannel is where a node that gives its shares back says so.
+const sharesChannel = "campaign_shares"
+
+// Listen calls jobs for each channel that was given jobs, until ctx ends: a
+// committed job of high priority is taken milliseconds later. It calls shares for
+// each channel of whose rate a node gave its share back. It holds one connection
+// and makes a new one where that is lost; lost is told each time, and nothing is
+// missed for good, because who listens also looks by himself.
+func (s *Store) Listen(ctx context.Context, jobs func(id campaign.ChannelID, high bool), shares func(campaign.ChannelID), lost func(error)) {
 	for ctx.Err() == nil {
-		if err := s.listenJobs(ctx, wake); ctx.Err() == nil {
+		if err := s.listen(ctx, jobs, shares); ctx.Err() == nil {
 			lost(fmt.Errorf("listen for jobs: %w", err))
 		}
 		select {
@@ -26,7 +31,7 @@ func (s *Store) ListenJobs(ctx context.Context, wake func(id campaign.ChannelID,
 	}
 }
 
-func (s *Store) listenJobs(ctx context.Context, wake func(campaign.ChannelID, bool)) error {
+func (s *Store) listen(ctx context.Context, jobs func(campaign.ChannelID, bool), shares func(campaign.ChannelID)) error {
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
 		return err
@@ -38,13 +43,19 @@ func (s *Store) listenJobs(ctx context.Context, wake func(campaign.ChannelID, bo
 		defer cancel()
 		_ = own.Close(closing) // nothing of it is kept
 	}()
-	if _, err := own.Exec(ctx, `LISTEN "`+queue.NotifyChannel+`"`); err != nil {
+	if _, err := own.Exec(ctx, `LISTEN "`+queue.NotifyChannel+`"; LISTEN `+sharesChannel); err != nil {
 		return err
 	}
 	for {
 		n, err := own.WaitForNotification(ctx)
 		if err != nil {
 			return err
+		}
+		if n.Channel == sharesChannel {
+			if id, err := strconv.ParseInt(n.Payload, 10, 64); err == nil {
+				shares(campaign.ChannelID(id))
+			}
+			continue
 		}
 		var told struct {
 			Queue string `json:"queue"`
@@ -53,7 +64,7 @@ func (s *Store) listenJobs(ctx context.Context, wake func(campaign.ChannelID, bo
 			continue // somebody else's
 		}
 		if id, ok := queue.ChannelOf(told.Queue); ok {
-			wake(id, told.Queue == queue.Name(id, true))
+			jobs(id, told.Queue == queue.Name(id, true))
 		}
 	}
 }

@@ -87,9 +87,12 @@ func (s *Store) slowDown(ctx context.Context, tx pgx.Tx, channel campaign.Channe
 	return is.Allowed(limit), now, err
 }
 
-// DropShares gives a node's shares back, when nothing of it is on the wire.
+// DropShares gives a node's shares back, when nothing of it is on the wire, and
+// tells those who Listen.
 func (s *Store) DropShares(ctx context.Context, node string) error {
-	if _, err := s.pool.Exec(ctx, `DELETE FROM campaign.channel_shares WHERE node = $1`, node); err != nil {
+	if _, err := s.pool.Exec(ctx, `
+		WITH gone AS (DELETE FROM campaign.channel_shares WHERE node = $1 RETURNING channel_id)
+		SELECT pg_notify($2, channel_id::text) FROM gone`, node, sharesChannel); err != nil {
 		return fmt.Errorf("give the shares back: %w", translate(err))
 	}
 	return nil

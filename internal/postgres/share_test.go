@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"slices"
@@ -251,5 +252,41 @@ func TestStoreSlowDownWithoutALimit(t *testing.T) {
 	f.exec(t, `UPDATE campaign.channel_slowdowns SET quiet_at = quiet_at - interval '150 seconds'`) // 1.1¹⁵ > 4
 	if s := renew("a", 250, 250, time.Time{}); !math.IsInf(s.Rate, 1) {
 		t.Errorf("recovered: %+v", s)
+	}
+}
+
+// Who gives its shares back tells the others, once for each channel; they would
+// otherwise leave that part of the rate unused until their next renewal.
+func TestStoreDroppedSharesAreHeardOf(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, 1)
+	if _, err := f.RenewShare(t.Context(), f.channel, "leaves", campaign.Demand{Weight: 1}); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	freed, ended := make(chan campaign.ChannelID, 10), make(chan struct{})
+	go func() {
+		defer close(ended)
+		f.Listen(ctx, func(campaign.ChannelID, bool) {}, func(id campaign.ChannelID) { freed <- id }, func(err error) { t.Error(err) })
+	}()
+	defer func() { cancel(); <-ended }()
+	for listens := false; !listens; time.Sleep(5 * time.Millisecond) {
+		if err := f.pool.QueryRow(t.Context(), `SELECT EXISTS (SELECT FROM pg_stat_activity
+			WHERE datname = current_database() AND state = 'idle' AND query LIKE 'LISTEN%')`).Scan(&listens); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := f.DropShares(t.Context(), "leaves"); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.DropShares(t.Context(), "leaves"); err != nil { // has none any more
+		t.Fatal(err)
+	}
+	if id := <-freed; id != f.channel {
+		t.Errorf("channel %d was freed, want %d", id, f.channel)
+	}
+	f.exec(t, `SELECT pg_notify('campaign_shares', 'no number'), pg_notify('campaign_shares', '77')`)
+	if id := <-freed; id != 77 {
+		t.Errorf("channel %d was freed, want only 77", id)
 	}
 }

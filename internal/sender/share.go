@@ -111,6 +111,14 @@ func (s *Sender) hurry(ch *channel) {
 	}
 }
 
+// Freed tells that another node gave its share of a channel's rate back. Without
+// the word it would be used by nobody until this node renews its own.
+func (s *Sender) Freed(id campaign.ChannelID) {
+	if ch := s.channel(id); ch != nil {
+		s.hurry(ch)
+	}
+}
+
 // dropShares gives the shares back.
 func (s *Sender) dropShares() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
