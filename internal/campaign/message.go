@@ -348,6 +348,12 @@ type Report struct {
 	Failure    *Failure // of a failed status
 }
 
+// Failed reports whether the provider says that the message did not arrive.
+func (r Report) Failed() bool {
+	proof, _ := proofOf(r.Status)
+	return proof == ProofFailed
+}
+
 func (r Report) failure() Failure {
 	if r.Failure == nil {
 		return Failure{Code: "unknown", Class: Final}

@@ -52,7 +52,7 @@ func (s *Store) facts(ctx context.Context, conn *pgxpool.Conn, rows []*lockedMes
 			seenT[m.TemplateID] = true
 			templates = append(templates, int64(m.TemplateID))
 		}
-		if m.ContactID != 0 {
+		if m.ContactID != 0 && (t.people || t.asks != nil && t.asks(m.ID)) {
 			contacts = append(contacts, int64(m.ContactID))
 		}
 	}
@@ -107,7 +107,7 @@ func (s *Store) facts(ctx context.Context, conn *pgxpool.Conn, rows []*lockedMes
 		}
 		return rows.Err()
 	})
-	if t.people || t.contacts {
+	if len(contacts) > 0 {
 		f.queuePeople(b, s.people, contacts)
 	}
 	if err := f.queueTime(ctx, s, conn, b, rows, t); err != nil {

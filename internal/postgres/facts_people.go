@@ -23,9 +23,6 @@ type contactFacts struct {
 
 // queuePeople reads the people of a batch, after the locks.
 func (f *facts) queuePeople(b *pgx.Batch, hash personHash, contacts []int64) {
-	if len(contacts) == 0 {
-		return
-	}
 	b.Queue(factsPeopleSQL, pgx.StrictNamedArgs{"contacts": contacts, "inner": hash.inner, "outer": hash.outer}).Query(func(rows pgx.Rows) error {
 		for rows.Next() {
 			var id campaign.ContactID

@@ -86,12 +86,15 @@ func (m *lockedMessage) answer() campaign.Claimed {
 // proof that a webhook brought first. Repeating it changes nothing.
 func (s *Store) Record(ctx context.Context, outcomes []campaign.Outcome) error {
 	byID := make(map[campaign.MessageID][]campaign.Outcome, len(outcomes))
-	var t transition
+	failed := map[campaign.MessageID]bool{}
+	t := transition{asks: func(id campaign.MessageID) bool { return failed[id] }}
 	for _, o := range outcomes {
 		byID[o.Message] = append(byID[o.Message], o)
 		t.ids = append(t.ids, o.Message)
 		t.campaigns, t.channels = appendNew(t.campaigns, o.Campaign), appendNew(t.channels, o.Channel)
-		t.contacts = t.contacts || o.Answer.Kind == campaign.AnswerFailed
+		if o.Answer.Kind == campaign.AnswerFailed {
+			failed[o.Message] = true
+		}
 	}
 	t.decide = func(m *lockedMessage, c campaign.Circumstances) {
 		for _, o := range byID[m.ID] {
@@ -115,12 +118,16 @@ type Status struct {
 // applyStatuses applies a batch of provider reports to the messages of a channel.
 func (s *Store) applyStatuses(ctx context.Context, channel campaign.ChannelID, statuses []Status, after func(*pgx.Batch)) ([]campaign.Dropped, int, error) {
 	byID := make(map[campaign.MessageID][]campaign.Report, len(statuses))
-	t := transition{contacts: true, after: after}
+	t := transition{after: after, asks: func(id campaign.MessageID) bool {
+		return slices.ContainsFunc(byID[id], campaign.Report.Failed)
+	}}
 	for _, st := range statuses {
 		byID[st.Message] = append(byID[st.Message], st.Report)
 		t.ids = append(t.ids, st.Message)
 	}
-	if err := s.routes(ctx, &t); err != nil {
+	var err error
+	t.channels = []campaign.ChannelID{channel}
+	if t.campaigns, err = s.campaignsOf(ctx, t.ids); err != nil {
 		return nil, 0, err
 	}
 	t.decide = func(m *lockedMessage, c campaign.Circumstances) {
@@ -164,6 +171,30 @@ func merge(a, b campaign.Change) campaign.Change {
 	return a
 }
 
+// campaignsOf gives the campaigns that messages may belong to, without reading
+// these: the ids of a plan lie in a range of its own, in which only single messages
+// of services stand beside them. Read before the locks, because it never changes.
+func (s *Store) campaignsOf(ctx context.Context, ids []campaign.MessageID) ([]campaign.ID, error) {
+	slices.Sort(ids)
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	rows, err := s.pool.Query(ctx, `SELECT id, first_id, last_id FROM campaign.campaigns WHERE last_id >= $1 AND first_id <= $2`, ids[0], ids[len(ids)-1])
+	if err != nil {
+		return nil, translate(err)
+	}
+	var found []campaign.ID
+	var id campaign.ID
+	var first, last campaign.MessageID
+	_, err = pgx.ForEachRow(rows, []any{&id, &first, &last}, func() error {
+		if i, _ := slices.BinarySearch(ids, first); i < len(ids) && ids[i] <= last {
+			found = append(found, id)
+		}
+		return nil
+	})
+	return found, translate(err)
+}
+
 // routes finds the campaigns and channels to lock. Both never change, so they
 // may be read before the locks; ids that are not ours fall away.
 func (s *Store) routes(ctx context.Context, t *transition) error {
@@ -196,7 +227,7 @@ func (s *Store) change(ctx context.Context, ids []campaign.MessageID, decide fun
 
 // changeNoted is change for a person's decision, which the audit notes.
 func (s *Store) changeNoted(ctx context.Context, ids []campaign.MessageID, by *act, decide func(*lockedMessage, campaign.Circumstances)) ([]*lockedMessage, error) {
-	t := transition{ids: ids, contacts: true, decide: decide}
+	t := transition{ids: ids, asks: func(campaign.MessageID) bool { return true }, decide: decide}
 	if by != nil {
 		t.after = func(b *pgx.Batch) {
 			by.count = int64(len(ids))

@@ -52,8 +52,11 @@ type transition struct {
 	ids       []campaign.MessageID
 	campaigns []campaign.ID
 	channels  []campaign.ChannelID
-	people    bool // opt-outs are checked: take the people lock and read contacts
-	contacts  bool // read contacts
+	people    bool // opt-outs are checked: take the people lock and read all contacts
+	// asks says of whose contact the decision wants to know; nil: of nobody's. A
+	// report of an arrival does not: with all of them read, a status cost a third
+	// more of the database's time.
+	asks func(campaign.MessageID) bool
 	// taking finds the messages by their jobs, which the transition consumes; nil
 	// for messages that are known.
 	taking *taking
