@@ -62,10 +62,11 @@ func messageColumns() []messageColumn {
 // is the only column here that an index names; where nobody's changed the update is
 // HOT.
 //
-// rows are in the order of their ids.
+// rows are in the order of their ids. They are locked, so each is still where it
+// was read, and no index is asked where that is.
 func (s *Store) queueMessages(b *pgx.Batch, rows []*lockedMessage) {
 	var sets, arrays, names strings.Builder
-	args := []any{rows[0].ID, rows[len(rows)-1].ID, ids(rows)}
+	args := []any{rows[0].ID, rows[len(rows)-1].ID, ids(rows), places(rows)}
 	for _, c := range s.columns {
 		changed := false
 		for _, m := range rows {
@@ -81,8 +82,16 @@ func (s *Store) queueMessages(b *pgx.Batch, rows []*lockedMessage) {
 		fmt.Fprintf(&arrays, ", $%d::%s", len(args), c.array)
 		fmt.Fprintf(&names, ", %s", c.name)
 	}
-	b.Queue(fmt.Sprintf(`UPDATE campaign.messages AS m SET %supdated_at = now() FROM unnest($3::bigint[]%s) AS c(id%s) WHERE m.id = c.id AND m.id BETWEEN $1 AND $2`,
+	b.Queue(fmt.Sprintf(`UPDATE campaign.messages AS m SET %supdated_at = now() FROM unnest($3::bigint[], $4::tid[]%s) AS c(id, place%s) WHERE m.ctid = c.place AND m.id = c.id AND m.id BETWEEN $1 AND $2`,
 		sets.String(), arrays.String(), names.String()), args...)
+}
+
+func places(rows []*lockedMessage) []pgtype.TID {
+	places := make([]pgtype.TID, len(rows))
+	for i, m := range rows {
+		places[i] = m.place
+	}
+	return places
 }
 
 func ids(rows []*lockedMessage) []int64 {

@@ -261,6 +261,7 @@ func (f *facts) readPosts(ctx context.Context, conn *pgxpool.Conn, rows []*locke
 	var first, last campaign.MessageID
 	var everyForm []int64
 	b := &pgx.Batch{}
+	b.Queue(ownPlansSQL)
 	b.Queue(capLockSQL, pgx.StrictNamedArgs{"contacts": contacts}).Query(func(rows pgx.Rows) error {
 		var id campaign.ContactID
 		var key string

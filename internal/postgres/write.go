@@ -66,9 +66,6 @@ func (s *Store) write(ctx context.Context, conn *pgxpool.Conn, rows []*lockedMes
 			reopen[m.CampaignID] = true
 		}
 	}
-	if len(changed) > 0 {
-		s.queueMessages(b, changed)
-	}
 	queueCounts(b, counts)
 	if len(newIDs) > 0 {
 		queueProviderIDs(b, newIDs)
@@ -95,6 +92,10 @@ func (s *Store) write(ctx context.Context, conn *pgxpool.Conn, rows []*lockedMes
 	}
 	if t.after != nil {
 		t.after(b)
+	}
+	if len(changed) > 0 {
+		b.Queue(byPlaceSQL)
+		s.queueMessages(b, changed)
 	}
 	b.Queue(`COMMIT`)
 	return conn.SendBatch(ctx, b).Close()
