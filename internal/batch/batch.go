@@ -7,17 +7,20 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 )
 
 // Gatherer gathers what many workers ask for into batches, each one call of run,
-// and hands every worker its own answer. It adds no delay of its own: while a
-// batch is under way the next one fills, so batches are as large as the load
-// asks for and a lone request is not held up.
+// and hands every worker its own answer. While a batch is under way the next one
+// fills, so batches are as large as the load asks for; where they are quick, a
+// distance from one's beginning to the next one's lets more come together. A lone
+// request is not held up.
 type Gatherer[I, O any] struct {
-	in  chan item[I, O]
-	run func(context.Context, []I) ([]O, error)
-	max int
-	wg  sync.WaitGroup
+	in    chan item[I, O]
+	run   func(context.Context, []I) ([]O, error)
+	max   int
+	every time.Duration
+	wg    sync.WaitGroup
 
 	mu     sync.RWMutex // held for reading while an element is handed in
 	closed bool
@@ -36,11 +39,11 @@ type answer[O any] struct {
 	err   error
 }
 
-// New starts flights goroutines that each carry one batch at a time, of
-// at most max elements. ctx bounds the calls, not the goroutines: they end with
-// Close.
-func New[I, O any](ctx context.Context, flights, max int, run func(context.Context, []I) ([]O, error)) *Gatherer[I, O] {
-	b := &Gatherer[I, O]{in: make(chan item[I, O], 4*max), run: run, max: max}
+// New starts flights goroutines that each carry one batch at a time, of at most
+// max elements, and begin one at most every so often; a full batch does not wait
+// for that. ctx bounds the calls, not the goroutines: they end with Close.
+func New[I, O any](ctx context.Context, flights, max int, every time.Duration, run func(context.Context, []I) ([]O, error)) *Gatherer[I, O] {
+	b := &Gatherer[I, O]{in: make(chan item[I, O], 4*max), run: run, max: max, every: every}
 	for range flights {
 		b.wg.Add(1)
 		go b.loop(ctx)
@@ -52,7 +55,12 @@ func (b *Gatherer[I, O]) loop(ctx context.Context) {
 	defer b.wg.Done()
 	items := make([]item[I, O], 0, b.max)
 	values := make([]I, 0, b.max)
+	var began time.Time
 	for first := range b.in {
+		if early := b.every - time.Since(began); early > 0 && len(b.in) < b.max-1 {
+			time.Sleep(early)
+		}
+		began = time.Now()
 		items, values = append(items[:0], first), append(values[:0], first.value)
 		for full := false; !full && len(items) < b.max; {
 			select {

@@ -10,7 +10,7 @@ import (
 // A worker that a stop did not wait for must not bring the program down.
 func TestGathererRefusesWhoComesAfterClose(t *testing.T) {
 	t.Parallel()
-	g := New(context.Background(), 2, 3, func(_ context.Context, in []int) ([]int, error) { return in, nil })
+	g := New(context.Background(), 2, 3, 0, func(_ context.Context, in []int) ([]int, error) { return in, nil })
 	var wg sync.WaitGroup
 	for i := range 100 {
 		wg.Add(1)

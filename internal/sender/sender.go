@@ -114,6 +114,18 @@ const (
 	batchSize = 500
 )
 
+// apart is how long after one batch the next one begins at the earliest: what a
+// batch costs beside its rows is most of it where they are few. CPU of 1,000
+// messages of a channel at 1,000/s, campaignd and Postgres, two runs each:
+//
+//	at once   0.59 + 0.80   0.54 + 0.74
+//	5 ms      0.30 + 0.34   0.31 + 0.35
+//	10 ms     0.25 + 0.27   0.23 + 0.25
+//	20 ms     0.22 + 0.21   0.22 + 0.21
+//
+// Messages of high priority do not wait for company.
+const apart = 10 * time.Millisecond
+
 // New gives a sender. Its batches are written on ctx, which a stop must not
 // cancel before every worker is gone.
 func New(ctx context.Context, c Config) *Sender {
@@ -130,10 +142,9 @@ func New(ctx context.Context, c Config) *Sender {
 	}
 	s.templates = newCache(templateFor, c.Now, s.loadTemplate)
 	s.constants = newCache(constantsFor, c.Now, s.loadConstants)
-	for i := range s.takes {
-		s.takes[i] = batch.New(ctx, flights, batchSize, c.Store.Take)
-	}
-	s.outcomes = batch.New(ctx, flights, batchSize, func(ctx context.Context, o []campaign.Outcome) ([]struct{}, error) {
+	s.takes[0] = batch.New(ctx, flights, batchSize, apart, c.Store.Take)
+	s.takes[1] = batch.New(ctx, flights, batchSize, 0, c.Store.Take)
+	s.outcomes = batch.New(ctx, flights, batchSize, apart, func(ctx context.Context, o []campaign.Outcome) ([]struct{}, error) {
 		return make([]struct{}, len(o)), c.Store.Record(ctx, o)
 	})
 	return s

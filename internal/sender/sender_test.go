@@ -303,12 +303,12 @@ func TestFiveDoubtsHoldTheChannelForTwiceAsLongEachTime(t *testing.T) {
 			t.Fatalf("held after four: %+v", m.holds)
 		}
 		send(3) // the last two were under way when the hold came
-		if len(m.holds) != 1 || m.holds[0].Scope != campaign.HoldChannel || time.Until(*m.holds[0].Until) != doubtFirst {
+		if len(m.holds) != 1 || m.holds[0].Scope != campaign.HoldChannel || time.Until(*m.holds[0].Until).Round(time.Second) != doubtFirst {
 			t.Fatalf("%+v", m.holds)
 		}
 		time.Sleep(doubtFirst + time.Second)
 		send(5)
-		if len(m.holds) != 2 || time.Until(*m.holds[1].Until) != 2*doubtFirst {
+		if len(m.holds) != 2 || time.Until(*m.holds[1].Until).Round(time.Second) != 2*doubtFirst {
 			t.Fatalf("%+v", m.holds)
 		}
 		time.Sleep(2*doubtFirst + time.Second)
@@ -316,7 +316,7 @@ func TestFiveDoubtsHoldTheChannelForTwiceAsLongEachTime(t *testing.T) {
 		send(1)
 		kind = campaign.AnswerUnreachable
 		send(5)
-		if len(m.holds) != 3 || time.Until(*m.holds[2].Until) != doubtFirst {
+		if len(m.holds) != 3 || time.Until(*m.holds[2].Until).Round(time.Second) != doubtFirst {
 			t.Fatalf("after an answer: %+v", m.holds)
 		}
 	})

@@ -61,7 +61,7 @@ const saveBatch = 200
 // every commit.
 func NewHandler(inbox Inbox, lookup Lookup, log *slog.Logger) *Handler {
 	h := &Handler{lookup: lookup, log: log, stored: make(chan struct{}, 1)}
-	h.save = batch.New(context.Background(), 2, saveBatch, func(ctx context.Context, ds []campaign.Delivery) ([]struct{}, error) {
+	h.save = batch.New(context.Background(), 2, saveBatch, 0, func(ctx context.Context, ds []campaign.Delivery) ([]struct{}, error) {
 		ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 		defer cancel()
 		if err := inbox.SaveDeliveries(ctx, ds); err != nil {
