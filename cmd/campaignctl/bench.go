@@ -42,7 +42,7 @@ measured in the same run. A goal that was not met is no error: the table says so
 				"bench --quick --json")),
 		Flags: []cli.Flag{
 			&cli.Int64Flag{Name: "messages", DefaultText: "the bench's", Usage: "send `N` messages"},
-			&cli.IntFlag{Name: "workers", DefaultText: "500", Usage: "have at most `N` messages on the wire at a time, on each node"},
+			&cli.IntFlag{Name: "workers", DefaultText: "1000", Usage: "have at most `N` messages on the wire at a time, on each node"},
 			&cli.BoolFlag{Name: "null", Usage: "a provider that answers in the daemon's process, instead of HTTP"},
 			&cli.DurationFlag{Name: "latency", Usage: "let the provider answer after `D`"},
 			&cli.Float64Flag{Name: "rate", Usage: "limit the channel to `N` messages a second (default: no limit)"},

@@ -45,7 +45,7 @@ func runFlags() []cli.Flag {
 		metricsFlag(),
 		&cli.StringFlag{Name: "roles", EnvVars: []string{"CAMPAIGN_ROLES"}, Value: "send,webhook,schedule", Usage: "what this node does: any of send, webhook, schedule"},
 		&cli.IntFlag{Name: "max-connections", EnvVars: []string{"CAMPAIGN_MAX_CONNECTIONS"}, Value: 20, Usage: "open at most `N` database connections (at least 8)"},
-		&cli.IntFlag{Name: "max-workers", EnvVars: []string{"CAMPAIGN_MAX_WORKERS"}, DefaultText: "500", Usage: "have at most `N` messages of a channel on the wire at a time; it bounds the messages of unknown fate after a crash"},
+		&cli.IntFlag{Name: "max-workers", EnvVars: []string{"CAMPAIGN_MAX_WORKERS"}, DefaultText: "1000", Usage: "have at most `N` messages of a channel on the wire at a time; it bounds the messages of unknown fate after a crash"},
 		&cli.DurationFlag{Name: "message-retention", EnvVars: []string{"CAMPAIGN_MESSAGE_RETENTION"}, DefaultText: "keep for ever", Usage: "drop partitions of messages when all of it is older than `D`"},
 	)
 	return append(flags, logFlags()...)
