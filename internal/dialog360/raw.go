@@ -6,6 +6,7 @@ import (
 	"errors"
 	"iter"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -102,6 +103,40 @@ func (r raw) objects() iter.Seq[raw] {
 			}
 		}
 	}
+}
+
+// members are the fields of an object, read in one pass: what is large is passed
+// over once and not again for each key that is asked for.
+type members []member
+
+type member struct {
+	key   string
+	value raw
+}
+
+func (r raw) members() members {
+	var m members
+	for key, value := range r.fields() {
+		m = append(m, member{key, value})
+	}
+	return m
+}
+
+// get gives the value of a key; of a repeated one the last, as in encoding/json,
+// unless it is null.
+func (m members) get(key string) raw {
+	var found raw
+	for _, f := range m {
+		if f.key == key && (found == nil || !f.value.absent()) {
+			found = f.value
+		}
+	}
+	return found
+}
+
+// has reports whether a key is there, even as null.
+func (m members) has(key string) bool {
+	return slices.ContainsFunc(m, func(f member) bool { return f.key == key })
 }
 
 // get follows a path of keys; of a repeated key the last one counts, as in

@@ -42,26 +42,28 @@ type parser struct {
 }
 
 func (p *parser) envelope(doc raw) {
-	for entry := range doc.get("entry").objects() {
-		p.entry(entry)
+	m := doc.members()
+	for entry := range m.get("entry").objects() {
+		p.entry(entry.members())
 	}
 	switch {
-	case doc.has("changes"):
-		p.entry(doc)
-	case doc.get("value").isObject() && doc.has("field"):
-		p.change(change{field: doc.get("field").text(), value: doc.get("value")})
+	case m.has("changes"):
+		p.entry(m)
+	case m.get("value").isObject() && m.has("field"):
+		p.change(change{field: m.get("field").text(), value: m.get("value")})
 	default:
 		// On-Premise: no fields, and everything concerns messages.
-		p.elements(change{value: doc, messages: true})
+		p.elements(change{value: doc, messages: true}, m)
 		if len(p.events) == 0 {
 			p.subject(change{value: doc})
 		}
 	}
 }
 
-func (p *parser) entry(entry raw) {
+func (p *parser) entry(entry members) {
 	waba := entry.get("id").text()
-	for c := range entry.get("changes").objects() {
+	for o := range entry.get("changes").objects() {
+		c := o.members()
 		field := c.get("field").text()
 		p.change(change{
 			field:    field,
@@ -84,7 +86,7 @@ type change struct {
 
 func (p *parser) change(c change) {
 	before := len(p.events)
-	p.elements(c)
+	p.elements(c, c.value.members())
 	if len(p.events) == before {
 		p.subject(c)
 	}
@@ -99,21 +101,22 @@ func (p *parser) change(c change) {
 	}
 }
 
-// elements reads the lists of a value. They are read one by one in the order of
+// elements reads the lists of a value, whose members these are. They are read one by one in the order of
 // the payload; a repeated key adds to what was there.
-func (p *parser) elements(c change) {
+func (p *parser) elements(c change, value members) {
 	common := campaign.Event{Messages: c.messages, WABA: c.waba}
 	var people contacts
-	for key, v := range c.value.fields() {
-		switch key {
+	for _, f := range value {
+		switch f.key {
 		case "metadata":
-			common.DisplayPhone = digits(v.get("display_phone_number").text())
+			common.DisplayPhone = digits(f.value.get("display_phone_number").text())
 		case "contacts":
-			people = people.add(v)
+			people = people.add(f.value)
 		}
 	}
-	for key, list := range c.value.fields() {
-		switch key {
+	for _, f := range value {
+		list := f.value
+		switch f.key {
 		case "statuses":
 			for v := range list.objects() {
 				p.events = append(p.events, status(v, common, people))
