@@ -19,7 +19,7 @@ func TestContactsTakeNumbersAlone(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer tx.Rollback(t.Context()) //nolint:errcheck // nothing of it is kept
+		defer tx.Rollback(t.Context())
 		_, err = tx.Exec(t.Context(), `INSERT INTO campaign.contacts (phone, match_key) VALUES ($1, '')`, phone)
 		return err == nil
 	}
