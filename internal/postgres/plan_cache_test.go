@@ -1,8 +1,11 @@
 package postgres_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/campaignd/campaignd/internal/campaign"
 )
@@ -113,5 +116,72 @@ func TestStorePlansOutliveSmallTables(t *testing.T) {
 		t.Errorf("%d rows were read for four messages of %d", n, more)
 	} else {
 		t.Logf("%d rows were read for four messages", n)
+	}
+}
+
+// A row that somebody else writes while a claim waits for it moves: the claim is
+// written where the row is then, or not at all.
+func TestStoreWritesRowsThatMovedWhileItWaited(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, 20)
+	f.fanOut(t)
+	turns := f.turns()
+	tx, err := f.pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 { // every second row, until some have left their page
+		if _, err := tx.Exec(t.Context(), `UPDATE campaign.messages SET raw_status = raw_status || repeat('x', 1500) WHERE id % 2 = 0`); err != nil {
+			t.Fatal(err)
+		}
+	}
+	done := make(chan error)
+	go func() {
+		claimed, err := f.Claim(t.Context(), turns)
+		for i, c := range claimed {
+			if !c.OK {
+				err = errors.Join(err, fmt.Errorf("message %d was not claimed", turns[i].Message))
+			}
+		}
+		done <- err
+	}()
+	for waits := false; !waits; time.Sleep(5 * time.Millisecond) {
+		if err := f.pool.QueryRow(t.Context(), `SELECT EXISTS (SELECT FROM pg_stat_activity
+			WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%FOR UPDATE) AS m%')`).Scan(&waits); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := tx.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if counts := f.counts(t); counts["sending"] != 20 {
+		t.Errorf("all were claimed, and the rows say %v", counts)
+	}
+}
+
+// What was not written was not claimed.
+func TestStoreClaimsNothingThatIsNotWritten(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, 3)
+	f.fanOut(t)
+	f.exec(t, `CREATE FUNCTION campaign.swallow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'`)
+	f.exec(t, fmt.Sprintf(`CREATE TRIGGER swallow BEFORE UPDATE ON campaign.messages_00000 FOR EACH ROW WHEN (OLD.id = %d) EXECUTE FUNCTION campaign.swallow()`, f.first+1))
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if claimed, err := f.Claim(ctx, f.turns()); err == nil {
+		t.Errorf("claimed: %+v", claimed)
+	}
+	if counts := f.counts(t); counts["queued"] != 3 {
+		t.Errorf("the rows say %v", counts)
+	}
+	f.exec(t, `DROP TRIGGER swallow ON campaign.messages_00000`)
+	if _, err := f.Claim(t.Context(), f.turns()); err != nil {
+		t.Error(err)
+	}
+	if counts := f.counts(t); counts["sending"] != 3 {
+		t.Errorf("the rows say %v", counts)
 	}
 }

@@ -161,14 +161,17 @@ func violates(err error, constraint string) bool {
 	return errors.As(err, &pg) && pg.ConstraintName == constraint
 }
 
+// elsewhere is the division by zero by which queueMessages fails.
+const elsewhere = "22012"
+
 // again reports whether a whole batch may simply be repeated: a deadlock, a
-// serialisation failure, a server that stops or has no room, a lost connection.
+// serialisation failure, a row that was not where it was locked, a server that stops or has no room, a lost connection.
 // Anything else is a mistake of ours and would fail for ever.
 func again(err error) bool {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {
 		switch {
-		case pg.Code == "40P01", pg.Code == "40001", pg.Code == "55P03", pg.Code == "25P03",
+		case pg.Code == elsewhere, pg.Code == "40P01", pg.Code == "40001", pg.Code == "55P03", pg.Code == "25P03",
 			strings.HasPrefix(pg.Code, "57"), strings.HasPrefix(pg.Code, "53"), strings.HasPrefix(pg.Code, "08"):
 			return true
 		}
@@ -192,6 +195,9 @@ func again(err error) bool {
 func badData(err error) bool {
 	var pg *pgconn.PgError
 	if !errors.As(err, &pg) {
+		return false
+	}
+	if pg.Code == elsewhere {
 		return false
 	}
 	switch pg.Code[:2] {
