@@ -32,7 +32,7 @@ const (
 	webhookMessages = 1_000_000 // three statuses each
 	webhookBatch    = 50
 	webhookRate     = 200 // messages per second that a campaign sends meanwhile
-	webhookSending  = 60_000
+	webhookSending  = 100_000
 	// The provider's connections: a few dozen for single statuses, few for batches.
 	webhookConnections      = 32
 	webhookBatchConnections = 8

@@ -108,12 +108,17 @@ type channel struct {
 }
 
 // One batch of claims and one of outcomes are under way at a time, so that the next
-// one fills meanwhile: what a batch costs beside its rows (its plans, its locks, its
-// commit) is shared by twice as many as with two of each, 121 instead of 62 with
-// 500 workers, and that took a tenth off all CPU of a message.
+// one fills meanwhile: what a batch costs beside its rows (its locks, its commit) is
+// shared by twice as many as with two of each. The turns of a batch go on all at
+// once, and whoever comes then stands behind them; with 1,000 workers, the speed to
+// a bare HTTP client's and enqueue's p50 from commit to POST:
+//
+//	at most 500   0.292          18.1 ms
+//	at most 250   0.322  0.322   14.4 ms  14.3 ms
+//	at most 150   0.300          13.0 ms
 const (
 	flights   = 1
-	batchSize = 500
+	batchSize = 250
 )
 
 // apart is how long after one batch the next one begins at the earliest: what a
