@@ -60,15 +60,15 @@ func TestStorePlansOutliveSmallTables(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		err := f.pool.QueryRow(t.Context(), `SELECT (SELECT sum(seq_tup_read) FROM pg_stat_user_tables WHERE relname ~ '^(messages_[0-9]|contacts$|river_job$)')
-			+ (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE relname ~ '^(messages_[0-9]|contacts$|river_job$)')`).Scan(&n)
+		err := f.pool.QueryRow(t.Context(), `SELECT (SELECT sum(seq_tup_read) FROM pg_stat_user_tables WHERE relname ~ '^(messages_[0-9]|contacts$|river_job$|webhooks$)')
+			+ (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE relname ~ '^(messages_[0-9]|contacts$|river_job$|webhooks$)')`).Scan(&n)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return n
 	}
 	var tables []string
-	rows, err := f.pool.Query(t.Context(), `SELECT c.oid::regclass::text FROM pg_class AS c WHERE c.relkind = 'r' AND c.relname ~ '^(messages_[0-9]|contacts$|river_job$)'`)
+	rows, err := f.pool.Query(t.Context(), `SELECT c.oid::regclass::text FROM pg_class AS c WHERE c.relkind = 'r' AND c.relname ~ '^(messages_[0-9]|contacts$|river_job$|webhooks$)'`)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,6 +95,7 @@ func TestStorePlansOutliveSmallTables(t *testing.T) {
 		SELECT $1, $2, $3, id, phone, 'pending', now() FROM c`, f.campaign, f.channel, f.template, more)
 	f.exec(t, `UPDATE campaign.campaigns SET last_id = $2, total = total + $3, eligible = total + $3 WHERE id = $1`, f.campaign, f.first+more, more)
 	f.exec(t, `INSERT INTO campaign.message_count_deltas VALUES ($1, $2, 'pending', '', $3)`, f.campaign, f.channel, more)
+	f.exec(t, `INSERT INTO campaign.webhooks (channel_id, body, applied_at) SELECT $1, '', now() FROM generate_series(1, $2::int)`, f.channel, more)
 	f.n = more + 1
 	for queued := 0; queued < more; {
 		n, err := f.FanOut(t.Context(), f.channel, 1<<30, 5000)

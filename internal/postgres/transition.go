@@ -123,7 +123,8 @@ const transitionSQL = `SELECT set_config('idle_in_transaction_session_timeout', 
 
 // ownPlansSQL lets the statements that follow be planned for their parameters.
 const ownPlansSQL = `SELECT set_config('plan_cache_mode', 'force_custom_plan', true), set_config('enable_seqscan', 'on', true),
-	set_config('enable_bitmapscan', 'on', true), set_config('enable_hashjoin', 'on', true), set_config('enable_mergejoin', 'on', true)`
+	set_config('enable_bitmapscan', 'on', true), set_config('enable_hashjoin', 'on', true), set_config('enable_mergejoin', 'on', true),
+	set_config('enable_indexscan', 'on', true)`
 
 // byPlaceSQL leaves the statement that follows nothing but the places of the rows:
 // to the index it would prefer all of a small table.

@@ -90,12 +90,13 @@ func (s *Store) write(ctx context.Context, conn *pgxpool.Conn, rows []*lockedMes
 	if t.taking != nil {
 		t.taking.consume(b, rows, t.ids)
 	}
-	if t.after != nil {
-		t.after(b)
-	}
 	if len(changed) > 0 {
 		b.Queue(byPlaceSQL)
 		s.queueMessages(b, changed)
+	}
+	if t.after != nil {
+		b.Queue(ownPlansSQL)
+		t.after(b)
 	}
 	b.Queue(`COMMIT`)
 	return conn.SendBatch(ctx, b).Close()
