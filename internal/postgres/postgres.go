@@ -12,7 +12,6 @@ import (
 	"io"
 	"net"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -29,7 +28,6 @@ type Store struct {
 	actor      actor // for the audit
 	columns    []messageColumn
 	people     personHash
-	flowing    sync.Map // campaign.ChannelID: its webhooks flow, and the database knows
 	times      timeRules
 }
 

@@ -170,9 +170,8 @@ func (s *Store) Retry(ctx context.Context, id campaign.ID, code string) (int, er
 }
 
 // WebhooksUnknown forgets when webhooks began to flow: a daemon that starts does
-// not know what it missed.
+// not know what was missed. The next webhook, at any node, notes it again.
 func (s *Store) WebhooksUnknown(ctx context.Context) error {
-	s.flowing.Clear()
 	if _, err := s.pool.Exec(ctx, `UPDATE campaign.channels SET webhooks_since = NULL WHERE webhooks_since IS NOT NULL`); err != nil {
 		return fmt.Errorf("reset the flow of webhooks: %w", translate(err))
 	}

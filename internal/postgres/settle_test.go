@@ -45,12 +45,25 @@ func TestStoreResolveWaitsForTheGrace(t *testing.T) {
 	if err != nil || done.Messages != 0 || done.Waiting != 4 || done.Until != nil {
 		t.Fatalf("before any webhook: %+v, %v", done, err)
 	}
-	if err := f.SaveDeliveries(ctx, []campaign.Delivery{{Channel: f.channel, Body: []byte(`{}`)}}); err != nil {
+	other, err := postgres.Open(ctx, f.pool)
+	if err != nil {
 		t.Fatal(err)
 	}
-	done, err = f.Resolve(ctx, f.campaign, true, nil)
-	if err != nil || done.Messages != 0 || done.Waiting != 4 || done.Until == nil {
-		t.Fatalf("within the grace: %+v, %v", done, err)
+	// The other daemon starts while the webhooks of this one flow.
+	for _, starts := range []*postgres.Store{f.Store, other} {
+		if err := starts.WebhooksUnknown(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if done, err = f.Resolve(ctx, f.campaign, true, nil); err != nil || done.Until != nil {
+			t.Fatalf("after a start: %+v, %v", done, err)
+		}
+		if err := f.SaveDeliveries(ctx, []campaign.Delivery{{Channel: f.channel, Body: []byte(`{}`)}}); err != nil {
+			t.Fatal(err)
+		}
+		done, err = f.Resolve(ctx, f.campaign, true, nil)
+		if err != nil || done.Messages != 0 || done.Waiting != 4 || done.Until == nil {
+			t.Fatalf("within the grace: %+v, %v", done, err)
+		}
 	}
 	f.exec(t, `UPDATE campaign.channels SET webhooks_since = now() - interval '16 minutes'`)
 	f.exec(t, `UPDATE campaign.messages SET claimed_at = now() - interval '16 minutes'`)

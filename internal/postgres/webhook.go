@@ -21,32 +21,20 @@ var (
 )
 
 // SaveDeliveries stores webhook bodies as they came; when it returns they are
-// committed.
+// committed. The first of a channel since a daemon's start is noted with it: from
+// then on silence about a message means something (design §4.8).
 func (s *Store) SaveDeliveries(ctx context.Context, ds []campaign.Delivery) error {
 	channels, bodies := make([]int64, len(ds)), make([][]byte, len(ds))
 	for i, d := range ds {
 		channels[i], bodies[i] = int64(d.Channel), d.Body
 	}
-	_, err := s.pool.Exec(ctx, `INSERT INTO campaign.webhooks (channel_id, body) SELECT * FROM unnest($1::bigint[], $2::bytea[])`, channels, bodies)
+	_, err := s.pool.Exec(ctx, `
+		WITH saved AS (INSERT INTO campaign.webhooks (channel_id, body) SELECT * FROM unnest($1::bigint[], $2::bytea[]))
+		UPDATE campaign.channels SET webhooks_since = clock_timestamp() WHERE id = ANY($1) AND webhooks_since IS NULL`, channels, bodies)
 	if err != nil {
 		return fmt.Errorf("store %d webhooks: %w", len(ds), translate(err))
 	}
-	s.noteFlow(ctx, channels)
 	return nil
-}
-
-// noteFlow notes the first webhook of a channel since the start: from then on
-// silence about a message means something. Where that fails the next webhook
-// tries again.
-func (s *Store) noteFlow(ctx context.Context, channels []int64) {
-	for _, id := range channels {
-		if _, known := s.flowing.Load(id); known {
-			continue
-		}
-		if _, err := s.pool.Exec(ctx, `UPDATE campaign.channels SET webhooks_since = clock_timestamp() WHERE id = $1 AND webhooks_since IS NULL`, id); err == nil {
-			s.flowing.Store(id, true)
-		}
-	}
 }
 
 // Unapplied gives the oldest deliveries that were stored and not applied, at most
