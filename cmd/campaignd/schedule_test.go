@@ -68,8 +68,18 @@ func TestADaemonLaunchesWhatAScheduleSays(t *testing.T) {
 	// Two daemons, and the moment is a minute ago.
 	d := w.daemon()
 	other := w.start("campaignd", "run", "--listen", freeAddr(t))
-	if _, err := w.admin().Exec(t.Context(), `UPDATE campaign.schedules SET next_at = date_trunc('minute', now() - interval '1 minute')`); err != nil {
+	admin := w.admin()
+	if _, err := admin.Exec(t.Context(), `UPDATE campaign.schedules SET next_at = date_trunc('minute', now() - interval '1 minute')`); err != nil {
 		t.Fatal(err)
+	}
+	launched := false
+	for deadline := time.Now().Add(time.Minute); !launched && time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		if err := admin.QueryRow(t.Context(), `SELECT EXISTS (SELECT FROM campaign.campaigns WHERE name = 'spring')`).Scan(&launched); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !launched {
+		t.Fatal("no daemon launched what was due")
 	}
 	w.until("everything read", func(s campaign.Status) bool { return s.State == campaign.Completed && s.Counts[campaign.Read] > 0 })
 	w.stop(d)
