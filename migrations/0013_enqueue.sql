@@ -627,9 +627,14 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = 'WA008', COLUMN = 'id', MESSAGE = 'there is no such message of this role',
             DETAIL = 'id: this role enqueued no message with this id in the last 90 days', HINT = 'id: give what campaign.enqueue returned to the same role';
     END IF;
-    PERFORM campaign.bound_idle_transaction();
-    SELECT m.* INTO was FROM campaign.messages AS m WHERE m.id = v_id FOR UPDATE;
-    IF NOT FOUND OR was.state NOT IN ('pending', 'queued', 'deferred') THEN
+    -- What is not waiting is not locked: its outcome and its reports do not wait for
+    -- the caller's transaction. A claim passes over what is locked.
+    SELECT m.* INTO was FROM campaign.messages AS m WHERE m.id = v_id;
+    IF was.state IN ('pending', 'queued', 'deferred') THEN
+        PERFORM campaign.bound_idle_transaction();
+        SELECT m.* INTO was FROM campaign.messages AS m WHERE m.id = v_id FOR UPDATE;
+    END IF;
+    IF was.id IS NULL OR was.state NOT IN ('pending', 'queued', 'deferred') THEN
         RETURN COALESCE(was.state IN ('cancelled', 'skipped'), false);
     END IF;
     -- campaign.Message.Cancel: what was never posted is cancelled; a resend that
@@ -658,10 +663,11 @@ BEGIN
     IF v_source IS NULL OR btrim(v_source) = '' OR length(v_source) > 255 THEN
         RAISE EXCEPTION USING ERRCODE = 'WA007', COLUMN = 'source', MESSAGE = 'an opt-in needs a source',
             DETAIL = 'source: it is empty or longer than 255 characters', HINT = 'source: say where the person agreed, such as checkout-form';
-    ELSIF v_at IS NULL OR v_at > now() + interval '1 hour' OR v_at < '2009-01-01Z' THEN
+    ELSIF v_at IS NULL OR v_at > clock_timestamp() + interval '5 minutes' OR v_at < '2009-01-01Z' THEN
         RAISE EXCEPTION USING ERRCODE = 'WA007', COLUMN = 'at', MESSAGE = 'an opt-in needs the time at which the person agreed',
             DETAIL = 'at: it is null, in the future or long before WhatsApp', HINT = 'at: give the time that your own records have';
     END IF;
+    v_at := least(v_at, clock_timestamp()); -- a clock that is ahead must not outlast a stop that comes next
     v_number := campaign.read_number(recipient COLLATE "default", '');
     IF campaign.is_forgotten(v_number.match_key) THEN
         RETURN false; -- and is not brought back

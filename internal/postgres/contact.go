@@ -74,10 +74,7 @@ func (s *Store) setConsent(ctx context.Context, people []campaign.ContactRow, ac
 		countries, nanps = append(countries, p.Country), append(nanps, p.NANP)
 	}
 	var changed int64
-	err := s.inTx(ctx, func(tx pgx.Tx) error {
-		if err := lockExclusively(ctx, tx, peopleKey()); err != nil {
-			return err
-		}
+	err := s.inPeopleTx(ctx, func(tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, contactKnowSQL, pgx.StrictNamedArgs{"phones": phones, "match_keys": keys, "countries": countries, "nanps": nanps})
 		if err != nil {
 			return err

@@ -48,7 +48,12 @@ func (f *facts) person(m *lockedMessage, c *campaign.Circumstances) {
 		return
 	}
 	if !read {
-		return // not asked for, or nobody we know
+		if f.time.claims && m.ContactID != 0 {
+			// Forgotten: a transaction that had read the contact before brought the
+			// message later.
+			c.Skip, m.orphan = campaign.ReasonSuppressed, true
+		}
+		return // or not asked for, or nobody we know
 	}
 	c.Skip = known.person.Skip(c.Marketing, campaign.PersonRules{AssumeOptIn: k.assumeOptIn, AttemptUS: k.attemptUS})
 	// The limit behind 131049 does not count inside a service window

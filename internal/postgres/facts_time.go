@@ -185,6 +185,7 @@ type timeFacts struct {
 	claims       bool
 	installation *campaign.FrequencyCap
 	people       map[campaign.ContactID]string // match keys, of those whom a cap may stop
+	crowded      map[string]bool               // match keys, of those whom somebody else keeps locked
 	posts        map[string][]marketingPost    // by match key, the newest first
 }
 
@@ -242,7 +243,7 @@ func (f *facts) capped(m *lockedMessage) bool {
 }
 
 // readPosts locks the people whom a cap may stop, under every form of their
-// number and in order, and then reads what they got: two claims under way do not
+// number, and then reads what they got: two claims under way do not
 // both find room for one message. Two round trips, and none where no cap holds.
 func (f *facts) readPosts(ctx context.Context, conn *pgxpool.Conn, rows []*lockedMessage) error {
 	var contacts []int64
@@ -256,7 +257,7 @@ func (f *facts) readPosts(ctx context.Context, conn *pgxpool.Conn, rows []*locke
 	if len(contacts) == 0 {
 		return nil
 	}
-	f.time.people, f.time.posts = map[campaign.ContactID]string{}, map[string][]marketingPost{}
+	f.time.people, f.time.crowded, f.time.posts = map[campaign.ContactID]string{}, map[string]bool{}, map[string][]marketingPost{}
 	since := f.now.Add(-longest)
 	var first, last campaign.MessageID
 	var everyForm []int64
@@ -265,8 +266,12 @@ func (f *facts) readPosts(ctx context.Context, conn *pgxpool.Conn, rows []*locke
 	b.Queue(capLockSQL, pgx.StrictNamedArgs{"contacts": contacts}).Query(func(rows pgx.Rows) error {
 		var id campaign.ContactID
 		var key string
-		_, err := pgx.ForEachRow(rows, []any{&id, &key}, func() error {
+		var locked bool
+		_, err := pgx.ForEachRow(rows, []any{&id, &key, &locked}, func() error {
 			f.time.people[id] = key
+			if !locked {
+				f.time.crowded[key] = true
+			}
 			everyForm = append(everyForm, int64(id))
 			return nil
 		})
@@ -288,6 +293,13 @@ func (f *facts) readPosts(ctx context.Context, conn *pgxpool.Conn, rows []*locke
 		return nil
 	})
 	return err
+}
+
+// crowded reports whether a message has to come again, because what its person got
+// cannot be counted while somebody else keeps them.
+func (f *facts) crowded(m *lockedMessage) bool {
+	key, asked := f.time.people[m.ContactID]
+	return asked && f.time.crowded[key] && f.capped(m)
 }
 
 // timing adds the hours and the caps to the circumstances of a message.

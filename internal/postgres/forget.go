@@ -63,14 +63,21 @@ func (s *Store) forget(ctx context.Context, o ForgetOptions) (campaign.Forgotten
 	if o.Patience == 0 {
 		o.Patience = 30 * time.Second
 	}
+	_, _, userIDs, err := s.formsOf(ctx, o)
+	if err != nil {
+		return done, err
+	}
+	if err := s.suppressForgotten(ctx, o.MatchKey, userIDs); err != nil {
+		return done, err
+	}
+	if err := s.awaitOlder(ctx, o.Patience); err != nil {
+		return done, err
+	}
 	ids, phones, userIDs, err := s.formsOf(ctx, o)
 	if err != nil {
 		return done, err
 	}
 	done.Contacts = int64(len(ids))
-	if err := s.suppressForgotten(ctx, o.MatchKey, userIDs); err != nil {
-		return done, err
-	}
 	if err := s.endWaiting(ctx, ids, phones, time.Now().Add(o.Patience)); err != nil {
 		return done, err
 	}
@@ -114,10 +121,7 @@ func (s *Store) suppressForgotten(ctx context.Context, matchKey string, userIDs 
 	for _, id := range userIDs {
 		hashes = append(hashes, s.people.of(id))
 	}
-	return s.inTx(ctx, func(tx pgx.Tx) error {
-		if err := lockExclusively(ctx, tx, peopleKey()); err != nil {
-			return err
-		}
+	return s.inPeopleTx(ctx, func(tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, `INSERT INTO campaign.suppressions (hash, scope, forgotten) SELECT DISTINCT h, 'all', true FROM unnest($1::bytea[]) AS h
 			ON CONFLICT (hash, scope) DO UPDATE SET phone = NULL, reason = '', forgotten = true`, hashes)
 		if err != nil {
@@ -125,6 +129,36 @@ func (s *Store) suppressForgotten(ctx context.Context, matchKey string, userIDs 
 		}
 		return s.audit(ctx, tx, act{action: "forget", object: "people", count: 1})
 	})
+}
+
+// settling is how long after the person was suppressed a transaction that looked
+// just before may take to its first write.
+const settling = 100 * time.Millisecond
+
+// awaitOlder waits for the transactions that wrote before the person was
+// suppressed: a service's, a plan's or an import's may have read the contact, and
+// bring a message or a contact with its commit. Later ones know better. What one of
+// them brings that holds an older snapshot is suppressed at its claim.
+func (s *Store) awaitOlder(ctx context.Context, patience time.Duration) error {
+	const writing = `SELECT pid || '/' || backend_xid FROM pg_stat_activity
+		WHERE datname = current_database() AND backend_xid IS NOT NULL AND pid <> pg_backend_pid()`
+	if err := sleep(ctx, settling); err != nil {
+		return err
+	}
+	older, err := collect[string](s.pool.Query(ctx, writing))
+	for until := time.Now().Add(patience); err == nil && len(older) > 0; {
+		if time.Now().After(until) {
+			return campaign.ErrConflict.With("a transaction that began before is not over, and may bring something of this person",
+				"they get nothing any more; end it (a service's, a plan, an import) and forget the person again, which erases the rest")
+		}
+		if err := sleep(ctx, 50*time.Millisecond); err != nil {
+			return err
+		}
+		var now []string
+		now, err = collect[string](s.pool.Query(ctx, writing))
+		older = slices.DeleteFunc(older, func(tx string) bool { return !slices.Contains(now, tx) })
+	}
+	return err
 }
 
 // endWaiting ends what waits for the person, and waits for what is on the wire.
@@ -245,10 +279,7 @@ func (s *Store) anonymise(ctx context.Context, matchKey string, contacts []int64
 	for _, p := range traces.Patterns() {
 		likes = append(likes, "%"+string(p)+"%")
 	}
-	err = s.inTx(ctx, func(tx pgx.Tx) error {
-		if err := lockExclusively(ctx, tx, peopleKey()); err != nil {
-			return err
-		}
+	err = s.inPeopleTx(ctx, func(tx pgx.Tx) error {
 		ids, err := collectIDs(tx.Query(ctx, `SELECT id FROM campaign.messages
 			WHERE contact_id > 0 AND contact_id = ANY($1::bigint[]) OR contact_id = 0 AND phone <> '' AND phone = ANY($2::text[])
 			ORDER BY id FOR UPDATE`, contacts, phones))
@@ -280,6 +311,7 @@ func (s *Store) anonymise(ctx context.Context, matchKey string, contacts []int64
 		}{
 			{`DELETE FROM campaign.unmatched_statuses WHERE provider_id LIKE ANY($1::text[])`, likes},
 			{`DELETE FROM campaign.service_windows WHERE match_key = $1`, matchKey},
+			{`DELETE FROM campaign.marketing_preferences WHERE match_key = $1`, matchKey},
 			// Jobs of services, done or waiting: a send job names a message only.
 			{`DELETE FROM river.river_job WHERE kind = 'enqueue_message' AND state <> 'running' AND args::text LIKE ANY($1::text[])`, likes},
 			{`DELETE FROM campaign.contacts WHERE match_key = $1`, matchKey}, // memberships go with it

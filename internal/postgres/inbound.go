@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -24,6 +25,8 @@ var (
 	inboundWaitingSQL string
 	//go:embed sql/inbound_user_ids.sql
 	inboundUserIDsSQL string
+	//go:embed sql/preference_set.sql
+	preferenceSetSQL string
 	//go:embed sql/wish_stop.sql
 	wishStopSQL string
 	//go:embed sql/wish_start.sql
@@ -98,10 +101,7 @@ func (s *Store) Heed(ctx context.Context, channel campaign.ChannelID, events []c
 		if wish == campaign.WishNone {
 			continue
 		}
-		err := s.inTx(ctx, func(tx pgx.Tx) error {
-			if err := lockExclusively(ctx, tx, peopleKey()); err != nil {
-				return err
-			}
+		err := s.inPeopleTx(ctx, func(tx pgx.Tx) error {
 			who, err := s.personOf(ctx, tx, channel, e)
 			if err != nil || who.forgotten {
 				return err
@@ -138,7 +138,7 @@ func (s *Store) personOf(ctx context.Context, tx pgx.Tx, channel campaign.Channe
 		var w writer
 		err := tx.QueryRow(ctx, inboundPersonSQL, args).Scan(&w.contact, &w.matchKey)
 		if err == nil && e.UserID != "" {
-			_, err = tx.Exec(ctx, `UPDATE campaign.contacts SET user_id = $2 WHERE match_key = $1 AND user_id IS DISTINCT FROM $2`, w.matchKey, plainText(e.UserID))
+			_, err = tx.Exec(ctx, inboundUserIDsSQL, s.userIDArgs(pgx.StrictNamedArgs{"match_key": w.matchKey, "user_id": plainText(e.UserID)}))
 		}
 		if !errors.Is(err, pgx.ErrNoRows) {
 			return w, err
@@ -162,13 +162,12 @@ func (s *Store) applyInbound(ctx context.Context, channel campaign.ChannelID, e 
 	wish, source := e.WishOf(own)
 	var who writer
 	opened := false
-	err := s.inTx(ctx, func(tx pgx.Tx) error {
+	in := s.inTx
+	if wish != campaign.WishNone {
+		in = s.inPeopleTx
+	}
+	err := in(ctx, func(tx pgx.Tx) error {
 		opened = false
-		if wish != campaign.WishNone {
-			if err := lockExclusively(ctx, tx, peopleKey()); err != nil {
-				return err
-			}
-		}
 		var err error
 		if who, err = s.personOf(ctx, tx, channel, e); err != nil || who.forgotten {
 			return err
@@ -223,8 +222,13 @@ func truncate(text string, runes int) string {
 	return text
 }
 
+// liftable are the sources of an opt-out that WhatsApp's resume lifts: what it
+// stopped itself (whatsapp-facts §6.5).
+var liftable = []string{campaign.SourcePreference, campaign.SourceProvider} //nolint:gochecknoglobals // never written to
+
 // wish records what a person wants of marketing, on whichever channel they said
-// it. An older word that comes later changes nothing. The caller holds the people lock.
+// it. An older word that comes later changes nothing; what WhatsApp tells has an
+// order of its own, for each channel. The caller holds the people lock.
 func (s *Store) wish(ctx context.Context, tx pgx.Tx, channel campaign.ChannelID, who writer, wish campaign.Wish, source string, e campaign.Event) error {
 	var at *time.Time
 	if !e.At.IsZero() {
@@ -233,19 +237,24 @@ func (s *Store) wish(ctx context.Context, tx pgx.Tx, channel campaign.ChannelID,
 	if who.matchKey == "" {
 		return s.wishOfStranger(ctx, tx, wish, source, e)
 	}
+	if source == campaign.SourcePreference {
+		tag, err := tx.Exec(ctx, preferenceSetSQL, pgx.StrictNamedArgs{"match_key": who.matchKey, "channel": channel,
+			"stopped": wish == campaign.WishStop, "at": at})
+		if err != nil || tag.RowsAffected() == 0 {
+			return err
+		}
+	}
 	if wish == campaign.WishStop {
 		var news bool
-		err := tx.QueryRow(ctx, wishStopSQL, pgx.StrictNamedArgs{"match_key": who.matchKey, "source": source, "at": at}).Scan(&news)
+		err := tx.QueryRow(ctx, wishStopSQL, pgx.StrictNamedArgs{"match_key": who.matchKey, "source": source, "at": at, "liftable": liftable}).Scan(&news)
 		if err != nil || !news {
 			return err
 		}
 		return s.oweConfirmation(ctx, tx, channel, who, e)
 	}
 	_, err := tx.Exec(ctx, wishStartSQL, pgx.StrictNamedArgs{"match_key": who.matchKey, "source": source, "at": at,
-		// A resume lifts only what WhatsApp itself stopped (whatsapp-facts §6.5).
-		"only": wish != campaign.WishStart, "liftable": []string{campaign.SourcePreference, campaign.SourceProvider},
-		"consents": wish != campaign.WishResume})
-	if err != nil || e.UserID == "" {
+		"only": wish != campaign.WishStart, "liftable": liftable, "consents": wish != campaign.WishResume})
+	if err != nil {
 		return err
 	}
 	return s.wishOfStranger(ctx, tx, wish, source, e)
@@ -257,12 +266,18 @@ func (s *Store) wishOfStranger(ctx context.Context, tx pgx.Tx, wish campaign.Wis
 	if e.UserID == "" {
 		return nil
 	}
-	hash := s.people.of(plainText(e.UserID))
+	hash, at := s.people.of(plainText(e.UserID)), time.Now()
+	if !e.At.IsZero() && e.At.Before(at) {
+		at = e.At
+	}
 	var err error
 	if wish == campaign.WishStop {
-		_, err = tx.Exec(ctx, `INSERT INTO campaign.suppressions (hash, scope, reason) VALUES ($1, 'marketing', $2) ON CONFLICT DO NOTHING`, hash, source)
+		_, err = tx.Exec(ctx, `INSERT INTO campaign.suppressions AS s (hash, scope, reason, created_at) VALUES ($1, 'marketing', $2, $3)
+			ON CONFLICT (hash, scope) DO UPDATE SET created_at = greatest(s.created_at, excluded.created_at),
+			       reason = CASE WHEN s.reason = ANY($4::text[]) THEN excluded.reason ELSE s.reason END`, hash, source, at, liftable)
 	} else {
-		_, err = tx.Exec(ctx, `DELETE FROM campaign.suppressions WHERE hash = $1 AND scope = 'marketing'`, hash)
+		_, err = tx.Exec(ctx, `DELETE FROM campaign.suppressions WHERE hash = $1 AND scope = 'marketing' AND created_at < $2 AND ($3 OR reason = ANY($4::text[]))`,
+			hash, at, wish == campaign.WishStart, liftable)
 	}
 	return err
 }
@@ -312,10 +327,19 @@ func (u *userIDs) add(message campaign.MessageID, e campaign.Event) {
 	u.messages, u.ids = append(u.messages, int64(message)), append(u.ids, plainText(e.UserID))
 }
 
-func (u *userIDs) queue(b *pgx.Batch, channel campaign.ChannelID) {
+func (u *userIDs) queue(b *pgx.Batch, s *Store, channel campaign.ChannelID) {
 	if len(u.messages) == 0 {
 		return
 	}
-	b.Queue(inboundUserIDsSQL, pgx.StrictNamedArgs{"messages": u.messages, "user_ids": u.ids, "channel": channel,
-		"least": slices.Min(u.messages), "greatest": slices.Max(u.messages)})
+	b.Queue(inboundUserIDsSQL, s.userIDArgs(pgx.StrictNamedArgs{"messages": u.messages, "user_ids": u.ids, "channel": channel,
+		"least": slices.Min(u.messages), "greatest": slices.Max(u.messages)}))
+}
+
+// userIDArgs completes the arguments of inbound_user_ids.sql: who is told of by
+// messages, or a person.
+func (s *Store) userIDArgs(some pgx.StrictNamedArgs) pgx.StrictNamedArgs {
+	args := pgx.StrictNamedArgs{"messages": []int64{}, "user_ids": []string{}, "channel": campaign.ChannelID(0), "least": 0, "greatest": 0,
+		"match_key": "", "user_id": "", "inner": s.people.inner, "outer": s.people.outer}
+	maps.Copy(args, some)
+	return args
 }

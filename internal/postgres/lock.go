@@ -3,9 +3,13 @@ package postgres
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
+	"strconv"
+	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/campaignd/campaignd/internal/campaign"
 )
@@ -56,6 +60,40 @@ func lockExclusively(ctx context.Context, tx pgx.Tx, keys ...lockKey) error {
 		}
 	}
 	return nil
+}
+
+// peopleWait is how long whoever holds the people lock waits for a row that
+// somebody else has locked, and peoplePatience how long it is tried: a service may
+// keep a contact's row for as long as its transaction lasts, and every claim and
+// every stop waits for the people lock.
+const (
+	peopleWait     = 300 * time.Millisecond
+	peoplePatience = 5 * time.Second
+)
+
+// inPeopleTx runs fn in a transaction that holds the people lock, so that claims
+// see what it changes. Where a row is locked for longer the lock is given back
+// and fn run anew.
+func (s *Store) inPeopleTx(ctx context.Context, fn func(pgx.Tx) error) error {
+	until := time.Now().Add(peoplePatience)
+	for pause := peopleWait; ; pause = min(2*pause, time.Second) {
+		err := s.inTx(ctx, func(tx pgx.Tx) error {
+			if err := lockExclusively(ctx, tx, peopleKey()); err != nil {
+				return err
+			}
+			if _, err := tx.Exec(ctx, `SELECT set_config('lock_timeout', $1, true)`, strconv.FormatInt(peopleWait.Milliseconds(), 10)); err != nil {
+				return err
+			}
+			return fn(tx)
+		})
+		var pg *pgconn.PgError
+		if !errors.As(err, &pg) || pg.Code != "55P03" || time.Now().After(until) {
+			return err
+		}
+		if err := sleep(ctx, pause); err != nil {
+			return err
+		}
+	}
 }
 
 // tryLock takes a lock for work that one process at a time does. A node that is

@@ -17,9 +17,10 @@ import (
 // contact is claimed in a batch. A claim whose reply was lost is repeated with
 // the same id and returns the same. Where the database refuses some of the
 // messages the others are claimed all the same, and Err says which were refused.
+// A message that somebody else keeps locked is not waited for: Again.
 func (s *Store) Claim(ctx context.Context, turns []campaign.Turn) ([]campaign.Claimed, error) {
 	byID := make(map[campaign.MessageID]campaign.Turn, len(turns))
-	t := transition{people: true}
+	t := transition{people: true, busy: map[campaign.MessageID]bool{}}
 	for _, turn := range turns {
 		if _, twice := byID[turn.Message]; twice {
 			continue // answered with Again below
@@ -48,6 +49,8 @@ func (s *Store) Claim(ctx context.Context, turns []campaign.Turn) ([]campaign.Cl
 			claimed[i].Again = true
 		case m != nil:
 			claimed[i] = m.answer()
+		case t.busy[turn.Message]:
+			claimed[i].Again = true
 		default:
 			claimed[i].Err = err // nil when there is no such message
 		}

@@ -215,9 +215,10 @@ func (p *planSource) Next() bool {
 		return false
 	}
 	var c campaign.Contact
+	var forgotten bool
 	var row int64
 	p.err = p.rows.Scan(&c.ID, &c.Phone, &c.MatchKey, &c.Country, &c.NANP, &c.Language, &c.TimeZone, &c.Attributes, &c.OptIn, &c.OptedOutAt,
-		&c.Suppressed, &c.CountryBlocked, &row)
+		&c.Suppressed, &c.CountryBlocked, &forgotten, &row)
 	if p.err != nil {
 		return false
 	}
@@ -241,6 +242,10 @@ func (p *planSource) Next() bool {
 	parameters := m.Parameters
 	if len(parameters) == 0 {
 		parameters = noParameters
+	}
+	if forgotten {
+		// Whoever forgets somebody relies on it that no plan brings them back.
+		c.ID, c.Phone, row, parameters = 0, "", 0, noParameters
 	}
 	p.counts[counterKey{p.id, p.in.Channel, planned.State, planned.Detail()}]++
 	p.values = [...]any{int64(p.id), int64(p.in.Channel), int64(m.TemplateID), int64(c.ID), planned.DueAt, row, string(planned.State), planned.Reason,

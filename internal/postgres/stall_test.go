@@ -45,7 +45,7 @@ func TestStoreStalledClaimLosesItsLocks(t *testing.T) {
 	f := newFixture(t, 1)
 	ctx := t.Context()
 	f.fanOut(t)
-	s := &stall{before: []byte("opt_in IS TRUE, c.nanp"), reached: make(chan struct{}), goOn: make(chan struct{})}
+	s := &stall{before: []byte("p.opted_in, c.nanp"), reached: make(chan struct{}), goOn: make(chan struct{})}
 	config := f.pool.Config()
 	dial := config.ConnConfig.DialFunc
 	config.ConnConfig.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {

@@ -121,10 +121,7 @@ func (s *Store) suppressionColumns(entries []campaign.Suppression) suppressionCo
 // way and binds every later one.
 func (s *Store) changePeople(ctx context.Context, what act, statement string, args ...any) (int64, error) {
 	var n int64
-	err := s.inTx(ctx, func(tx pgx.Tx) error {
-		if err := lockExclusively(ctx, tx, peopleKey()); err != nil {
-			return err
-		}
+	err := s.inPeopleTx(ctx, func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, statement, args...)
 		if n = tag.RowsAffected(); err != nil || n == 0 {
 			return err

@@ -31,7 +31,7 @@ const claimAddSQL = `INSERT INTO campaign.claims (messages) VALUES ($1)`
 // it is not about to post: a dead node keeps nothing from the others.
 func (s *Store) Take(ctx context.Context, wants []campaign.Want) ([]campaign.Taken, error) {
 	k := &taking{wants: map[wantLine][]int{}, all: wants, turns: map[campaign.MessageID]taken{}, jobs: map[campaign.MessageID][]int64{}}
-	t := transition{people: true, taking: k}
+	t := transition{people: true, taking: k, busy: map[campaign.MessageID]bool{}}
 	for i, w := range wants {
 		l := wantLine{w.Channel, w.High}
 		t.channels = appendNew(t.channels, w.Channel)
@@ -54,6 +54,9 @@ func (s *Store) Take(ctx context.Context, wants []campaign.Want) ([]campaign.Tak
 	}
 	for _, m := range rows {
 		result[k.turns[m.ID].want].Claimed = m.answer()
+	}
+	for id := range t.busy {
+		result[k.turns[id].want].Claimed = campaign.Claimed{Again: true}
 	}
 	if err != nil {
 		s.putOff(ctx, k, result)
@@ -159,17 +162,25 @@ func (s *Store) take(ctx context.Context, conn *pgxpool.Conn, b *pgx.Batch, t *t
 }
 
 // consume deletes the jobs of the messages that had their turn, whatever came of
-// it.
-func (k *taking) consume(b *pgx.Batch, rows []*lockedMessage, ids []campaign.MessageID) {
+// it. Those of busy ones wait about a second: at the head of their queue they would
+// be asked for again at once. About, because two claims that keep each other's
+// people would meet again.
+func (k *taking) consume(b *pgx.Batch, rows []*lockedMessage, ids []campaign.MessageID, busy map[campaign.MessageID]bool) {
 	waits := map[campaign.MessageID]bool{}
 	for _, m := range rows {
 		waits[m.ID] = m.skipped
 	}
-	var jobs []int64
+	var jobs, later []int64
 	for _, id := range ids {
-		if !waits[id] {
+		switch {
+		case busy[id]:
+			later = append(later, k.jobs[id]...)
+		case !waits[id]:
 			jobs = append(jobs, k.jobs[id]...)
 		}
+	}
+	if len(later) > 0 {
+		b.Queue(`UPDATE river.river_job SET scheduled_at = clock_timestamp() + make_interval(secs => 0.5 + random()) WHERE id = ANY($1::bigint[])`, later)
 	}
 	if len(jobs) > 0 {
 		b.Queue(`DELETE FROM river.river_job WHERE id = ANY($1::bigint[])`, jobs)

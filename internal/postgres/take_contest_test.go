@@ -49,7 +49,7 @@ func TestStoreTakesAtOnceShareNoMessage(t *testing.T) {
 	for range 4 {
 		ids = append(ids, f.queueOne(t, f.source(), normal))
 	}
-	s := &stall{before: []byte("opt_in IS TRUE, c.nanp"), reached: make(chan struct{}), goOn: make(chan struct{})}
+	s := &stall{before: []byte("p.opted_in, c.nanp"), reached: make(chan struct{}), goOn: make(chan struct{})}
 	node := f.node(t, func(conn net.Conn) net.Conn { return &stallConn{conn, s} })
 	wants := wantsMany(f.channel, 2)
 	type result struct {

@@ -5,10 +5,13 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -18,6 +21,8 @@ import (
 var (
 	//go:embed sql/message_lock.sql
 	messageLockSQL string
+	// messageClaimSQL passes over rows that somebody else has locked.
+	messageClaimSQL = strings.Replace(messageLockSQL, "FOR UPDATE)", "FOR UPDATE SKIP LOCKED)", 1)
 	//go:embed sql/message_campaigns.sql
 	messageCampaignsSQL string
 	//go:embed sql/message_provider_ids.sql
@@ -35,6 +40,7 @@ type lockedMessage struct {
 	campaign.Message
 	Phone      string
 	forgotten  bool // the person was forgotten: the row has no number
+	orphan     bool // the person was forgotten, and the row does not know it yet
 	Parameters []byte
 	Marketing  bool
 
@@ -62,7 +68,14 @@ type transition struct {
 	// taking finds the messages by their jobs, which the transition consumes; nil
 	// for messages that are known.
 	taking *taking
-	decide func(*lockedMessage, campaign.Circumstances)
+	// busy takes the messages of a claim that somebody else keeps, by their row or by
+	// their person's: a service's transaction may keep either for minutes, and with a
+	// claim that waits a channel stands still, and then whoever waits for the claim.
+	busy map[campaign.MessageID]bool
+	// repeats is set where the try before may have been committed: then its rows are
+	// waited for, or a claim that holds would look like one that failed.
+	repeats bool
+	decide  func(*lockedMessage, campaign.Circumstances)
 	// after is run in the same transaction, before the commit.
 	after func(*pgx.Batch)
 }
@@ -89,12 +102,19 @@ func (s *Store) run(ctx context.Context, t transition) ([]*lockedMessage, error)
 			first, second := t, t
 			first.ids, second.ids = slices.Clone(t.ids[:half]), slices.Clone(t.ids[half:])
 			second.after = nil
+			if t.busy != nil {
+				first.busy, second.busy = map[campaign.MessageID]bool{}, map[campaign.MessageID]bool{}
+			}
 			left, errLeft := s.run(ctx, first)
 			right, errRight := s.run(ctx, second)
+			maps.Copy(t.busy, first.busy)
+			maps.Copy(t.busy, second.busy)
 			return append(left, right...), errors.Join(errLeft, errRight)
 		case !again(err) && !stuck:
 			return nil, translate(err)
 		}
+		var refused *pgconn.PgError
+		t.repeats = t.repeats || !errors.As(err, &refused)
 		select {
 		case <-ctx.Done():
 			return nil, fmt.Errorf("%w (%w)", ctx.Err(), err)
@@ -159,6 +179,10 @@ func (s *Store) runOnce(ctx context.Context, t *transition) ([]*lockedMessage, e
 	}
 	for _, m := range rows {
 		m.before = m.Message
+		if facts.crowded(m) {
+			m.skipped, t.busy[m.ID] = true, true
+			continue
+		}
 		m.Marketing = facts.templates[m.TemplateID].marketing
 		t.decide(m, facts.of(m))
 		facts.claimed(m)
@@ -193,7 +217,11 @@ func (s *Store) lock(ctx context.Context, conn *pgxpool.Conn, b *pgx.Batch, t *t
 	}
 	queueShared(b, keys)
 	locks := b.Len()
-	b.Queue(messageLockSQL, pgx.StrictNamedArgs{"ids": t.ids, "least": t.ids[0], "greatest": t.ids[len(t.ids)-1],
+	statement := messageLockSQL
+	if t.busy != nil && !t.repeats {
+		statement = messageClaimSQL
+	}
+	b.Queue(statement, pgx.StrictNamedArgs{"ids": t.ids, "least": t.ids[0], "greatest": t.ids[len(t.ids)-1],
 		"whole": t.people})
 
 	results := conn.SendBatch(ctx, b)
@@ -226,5 +254,28 @@ func (s *Store) lock(ctx context.Context, conn *pgxpool.Conn, b *pgx.Batch, t *t
 	if err := rows.Err(); err != nil {
 		return nil, err
 	}
-	return locked, results.Close()
+	if err := results.Close(); err != nil || t.busy == nil {
+		return locked, err
+	}
+	clear(t.busy)
+	if len(locked) == len(t.ids) {
+		return locked, nil
+	}
+	return locked, t.passedOver(ctx, conn, locked)
+}
+
+// passedOver notes which of the messages that were not locked exist.
+func (t *transition) passedOver(ctx context.Context, conn *pgxpool.Conn, locked []*lockedMessage) error {
+	missing := slices.Clone(t.ids)
+	for _, m := range locked {
+		if i, ok := slices.BinarySearch(missing, m.ID); ok {
+			missing = slices.Delete(missing, i, i+1)
+		}
+	}
+	existing, err := collectIDs(conn.Query(ctx, `SELECT id FROM campaign.messages WHERE id = ANY($1::bigint[]) AND id BETWEEN $2 AND $3`,
+		missing, missing[0], missing[len(missing)-1]))
+	for _, id := range existing {
+		t.busy[id] = true
+	}
+	return err
 }

@@ -199,7 +199,7 @@ func (s *Store) applyDeliveries(ctx context.Context, channel campaign.ChannelID,
 	finish := func(b *pgx.Batch) {
 		marked = true
 		queueUnmatched(b, channel, unmatched)
-		told.queue(b, channel)
+		told.queue(b, s, channel)
 		b.Queue(markAppliedSQL, ids, problems)
 		for _, d := range ds {
 			if d.Erased {

@@ -29,8 +29,8 @@ func (s *Store) write(ctx context.Context, conn *pgxpool.Conn, rows []*lockedMes
 	var changed []*lockedMessage
 	var former []*lockedMessage
 	var newIDs []*lockedMessage
-	var claims []int64
-	more := consequences{holds: map[holdKey]campaign.HoldRequest{}, optOuts: map[campaign.ContactID]bool{}, rests: map[campaign.ContactID]time.Time{}}
+	var claims, orphans []int64
+	more := consequences{holds: map[holdKey]campaign.HoldRequest{}, optOuts: map[campaign.ContactID]campaign.ChannelID{}, rests: map[campaign.ContactID]time.Time{}}
 	for _, m := range rows {
 		m.ErrorCode, m.RawStatus, m.ProviderID = plainText(m.ErrorCode), plainText(m.RawStatus), plainText(m.ProviderID)
 		if m.forgotten {
@@ -38,6 +38,9 @@ func (s *Store) write(ctx context.Context, conn *pgxpool.Conn, rows []*lockedMes
 		}
 		if m.change.Former != nil {
 			former = append(former, m)
+		}
+		if m.orphan {
+			orphans = append(orphans, int64(m.ID))
 		}
 		more.add(m, f)
 		if m.Message == m.before {
@@ -88,11 +91,16 @@ func (s *Store) write(ctx context.Context, conn *pgxpool.Conn, rows []*lockedMes
 		b.Queue(claimAddSQL, claims)
 	}
 	if t.taking != nil {
-		t.taking.consume(b, rows, t.ids)
+		t.taking.consume(b, rows, t.ids, t.busy)
 	}
 	if len(changed) > 0 {
 		b.Queue(byPlaceSQL)
 		s.queueMessages(b, changed)
+	}
+	if len(orphans) > 0 {
+		b.Queue(ownPlansSQL)
+		b.Queue(`UPDATE campaign.messages SET phone = '', parameters = '{}', contact_id = 0, row_number = 0
+		          WHERE id = ANY($1::bigint[]) AND id BETWEEN $2 AND $3`, orphans, orphans[0], orphans[len(orphans)-1])
 	}
 	if t.after != nil {
 		b.Queue(ownPlansSQL)
@@ -107,7 +115,7 @@ func (s *Store) write(ctx context.Context, conn *pgxpool.Conn, rows []*lockedMes
 // in one order, or batches would deadlock.
 type consequences struct {
 	holds   map[holdKey]campaign.HoldRequest
-	optOuts map[campaign.ContactID]bool
+	optOuts map[campaign.ContactID]campaign.ChannelID // on which WhatsApp told of it
 	rests   map[campaign.ContactID]time.Time
 }
 
@@ -129,7 +137,7 @@ func (c *consequences) add(m *lockedMessage, f *facts) {
 		return
 	}
 	if m.change.OptOut {
-		c.optOuts[m.ContactID] = true
+		c.optOuts[m.ContactID] = m.ChannelID
 	}
 	if rest := m.change.Rest; rest != nil && rest.After(c.rests[m.ContactID]) {
 		c.rests[m.ContactID] = *rest
@@ -168,11 +176,17 @@ func (c *consequences) queue(b *pgx.Batch, f *facts) {
 		b.Queue(holdPutSQL, pgx.StrictNamedArgs{"scope": k.scope, "scope_id": k.scopeID, "source": k.source, "reason": plainText(h.Reason), "until": until})
 	}
 	for _, id := range slices.Sorted(maps.Keys(c.optOuts)) {
+		b.Queue(`INSERT INTO campaign.marketing_preferences AS p (match_key, channel_id, stopped, at)
+		         SELECT match_key, $2, true, clock_timestamp() FROM campaign.contacts WHERE id = $1
+		             ON CONFLICT (match_key, channel_id) DO UPDATE SET stopped = true, at = excluded.at`, id, c.optOuts[id])
 		b.Queue(`UPDATE campaign.contacts SET opted_out_at = clock_timestamp(), opted_out_by = 'provider', updated_at = now()
 		          WHERE match_key = (SELECT match_key FROM campaign.contacts WHERE id = $1) AND opted_out_at IS NULL`, id)
 	}
 	for _, id := range slices.Sorted(maps.Keys(c.rests)) {
-		b.Queue(`UPDATE campaign.contacts SET rest_until = greatest(rest_until, $2), updated_at = now() WHERE id = $1`, id, c.rests[id])
+		// Whose row a service keeps rests after the next refusal: nobody's outcome
+		// waits for that transaction.
+		b.Queue(`UPDATE campaign.contacts SET rest_until = greatest(rest_until, $2), updated_at = now()
+		          WHERE id = (SELECT id FROM campaign.contacts WHERE id = $1 FOR NO KEY UPDATE SKIP LOCKED)`, id, c.rests[id])
 	}
 }
 

@@ -1,17 +1,24 @@
--- What a claim must know of people. The hashes are HMAC-SHA256: the two pads of
--- the key come as parameters. Nothing is hashed while nobody is suppressed (the
--- EXISTS is asked once), and windows are looked up only of those who rest.
+-- What a claim must know of people: consent and rest under every form of their
+-- number, as an import, a service or a webhook knew it. The hashes are HMAC-SHA256:
+-- the two pads of the key come as parameters. Nothing is hashed while nobody is
+-- suppressed (the EXISTS is asked once), and windows are looked up only of those
+-- who rest.
 SELECT c.id, COALESCE(s.everything, false), COALESCE(b.country IS NOT NULL, false),
-       c.opted_out_at IS NOT NULL OR COALESCE(s.marketing, false), c.opt_in IS TRUE, c.nanp, c.rest_until,
-       CASE WHEN c.rest_until > clock_timestamp()
+       p.opted_out OR COALESCE(s.marketing, false), p.opted_in, c.nanp, p.rest_until,
+       CASE WHEN p.rest_until > clock_timestamp()
             THEN ARRAY(SELECT w.channel_id FROM campaign.service_windows AS w
                         WHERE w.match_key = c.match_key AND w.last_at > clock_timestamp() - interval '24 hours') END
   FROM campaign.contacts AS c
+ CROSS JOIN LATERAL (
+       SELECT bool_or(a.opted_out_at IS NOT NULL) AS opted_out, bool_or(a.opt_in IS TRUE) AS opted_in, max(a.rest_until) AS rest_until
+         FROM campaign.contacts AS a WHERE a.match_key = c.match_key) AS p
   LEFT JOIN campaign.suppressed_countries AS b ON b.country = c.country
   LEFT JOIN LATERAL (
        SELECT bool_or(x.scope = 'all') AS everything, bool_or(x.scope = 'marketing') AS marketing
          FROM campaign.suppressions AS x
         WHERE EXISTS (SELECT FROM campaign.suppressions)
-          AND x.hash = ANY(ARRAY[sha256(@outer::bytea || sha256(@inner::bytea || convert_to(c.match_key, 'UTF8'))),
-                                 sha256(@outer::bytea || sha256(@inner::bytea || convert_to(c.user_id, 'UTF8')))])) AS s ON true
+          AND x.hash = ANY(ARRAY(SELECT sha256(@outer::bytea || sha256(@inner::bytea || convert_to(c.match_key, 'UTF8')))
+                                  UNION ALL
+                                 SELECT sha256(@outer::bytea || sha256(@inner::bytea || convert_to(a.user_id, 'UTF8')))
+                                   FROM campaign.contacts AS a WHERE a.match_key = c.match_key AND a.user_id IS NOT NULL))) AS s ON true
  WHERE c.id = ANY(@contacts::bigint[])

@@ -24,13 +24,13 @@ WITH found AS MATERIALIZED (
     LEFT JOIN LATERAL (SELECT m.row_number FROM campaign.list_members AS m WHERE m.list_id = @list AND m.contact_id = c.id LIMIT 1) AS m ON true),
 created AS (
   INSERT INTO campaign.contacts (id, phone, match_key, country, nanp, language, time_zone, attributes,
-         opt_in, opt_in_source, opt_in_at, opted_out_at, opted_out_by)
+         opt_in, opt_in_source, opt_in_at, opted_out_at, opted_out_by, consent_at)
   OVERRIDING SYSTEM VALUE
   SELECT r.contact_id, r.phone, r.match_key, r.country, r.nanp, r.language, r.time_zone, r.attributes,
          r.opt_in, CASE WHEN r.opt_in IS NOT NULL AND r.opt_in_source = '' THEN @source::text ELSE r.opt_in_source END,
-         COALESCE(r.opt_in_at, CASE WHEN r.opt_in IS NOT NULL THEN now() END), o.opted_out_at, COALESCE(o.opted_out_by, '')
+         COALESCE(r.opt_in_at, CASE WHEN r.opt_in IS NOT NULL THEN now() END), o.opted_out_at, COALESCE(o.opted_out_by, ''), o.consent_at
     FROM found AS r
-    LEFT JOIN LATERAL (SELECT c.opted_out_at, c.opted_out_by
+    LEFT JOIN LATERAL (SELECT c.opted_out_at, c.opted_out_by, c.consent_at
                          FROM campaign.contacts AS c
                         WHERE c.match_key = r.match_key AND c.opted_out_at IS NOT NULL
                         ORDER BY c.opted_out_at LIMIT 1) AS o ON true

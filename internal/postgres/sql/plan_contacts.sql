@@ -2,11 +2,15 @@
 -- the other, the longest first: the provider wants Brazilian mobile numbers with
 -- their 9 (whatsapp-facts §7.1), and the first form is the one that is sent to.
 -- Byte order, because only equality matters and it sorts fastest.
--- Nobody is hashed while the suppression list is empty.
-SELECT c.id, c.phone, c.match_key, c.country, c.nanp, c.language, c.time_zone, c.attributes, c.opt_in,
-       COALESCE(c.opted_out_at, o.created_at), s.hash IS NOT NULL OR u.hash IS NOT NULL, b.country IS NOT NULL, m.row_number
+-- Nobody is hashed while the suppression list is empty. Consent is that of every
+-- form, on the list or not, as at the claim.
+SELECT c.id, c.phone, c.match_key, c.country, c.nanp, c.language, c.time_zone, c.attributes, p.opt_in,
+       COALESCE(p.opted_out_at, o.created_at), s.hash IS NOT NULL OR u.hash IS NOT NULL, b.country IS NOT NULL,
+       COALESCE(s.forgotten, false) OR COALESCE(u.forgotten, false), m.row_number
   FROM campaign.list_members AS m
   JOIN campaign.contacts AS c ON c.id = m.contact_id
+ CROSS JOIN LATERAL (SELECT bool_or(a.opt_in) AS opt_in, min(a.opted_out_at) AS opted_out_at
+                       FROM campaign.contacts AS a WHERE a.match_key = c.match_key) AS p
  CROSS JOIN LATERAL (SELECT CASE WHEN EXISTS (SELECT FROM campaign.suppressions)
                                  THEN sha256(@outer::bytea || sha256(@inner::bytea || convert_to(c.match_key, 'UTF8'))) END AS phone,
                             CASE WHEN EXISTS (SELECT FROM campaign.suppressions)
