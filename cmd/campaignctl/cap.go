@@ -25,7 +25,8 @@ handed to WhatsApp and may have arrived. It is checked when a campaign is planne
 and again before every message, and binds from the moment the command returns.`,
 			`What is one too many is skipped (frequency_cap), or with --then defer waits until
 there is room. A campaign file may have a cap of its own beside it (frequency_cap),
-which says what becomes of its messages.`,
+which says what becomes of its messages. What waits when the cap is changed or
+removed gets its new time, and is not skipped by that.`,
 			examples(`campaign cap`, `campaign cap 2/7d`, `campaign cap 1/24h --then defer`, `campaign cap --none`)),
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "then", Value: campaign.CapSkip, Usage: "what becomes of a message too many: `skip|defer`"},

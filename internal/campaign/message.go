@@ -193,6 +193,32 @@ func (m *Message) Postpone(c Circumstances) bool {
 	return true
 }
 
+// WaitsForCap reports whether a frequency cap keeps a message from its turn.
+func (m *Message) WaitsForCap() bool {
+	return (m.State == Pending || m.State == Deferred) && m.Reason == ReasonFrequencyCap && m.DueAt != nil
+}
+
+// CapChanged moves a message that waits for a frequency cap to when the caps that
+// hold now leave room for it. One that they would skip waits on: whether it has
+// room is for its claim to say.
+func (m *Message) CapChanged(c Circumstances) {
+	if !m.WaitsForCap() || c.Campaign == Cancelled || c.expired(c.Now) {
+		return
+	}
+	was := m.DueAt
+	switch {
+	case c.Skip == ReasonFrequencyCap:
+	case c.Capped == nil:
+		m.Reason = ""
+		m.wait(c.Now, "", c)
+	case !c.expired(*c.Capped):
+		m.wait(*c.Capped, ReasonFrequencyCap, c)
+		if m.DueAt != nil && m.DueAt.Equal(*was) {
+			m.DueAt = was // nothing to write
+		}
+	}
+}
+
 // Cancel ends what waits, when its campaign was cancelled or its deadline has
 // passed. A message whose POST may be on the wire is left alone: its answer ends
 // it.

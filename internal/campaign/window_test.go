@@ -2,6 +2,7 @@ package campaign
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -402,4 +403,43 @@ func ExampleParseDays() {
 	days, err := ParseDays([]string{"mon-wed", "sat"})
 	fmt.Println(days, err)
 	// Output: [mon tue wed sat] <nil>
+}
+
+func TestCapChanged(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 7, 1, 20, 0, 0, 0, time.UTC)
+	morning := time.Date(2026, 7, 2, 9, 0, 0, 0, time.UTC)
+	at := func(t time.Time) *time.Time { return &t }
+	closed := hours(t, "09:00-20:00", nil, "UTC")
+	soon, later := at(now.Add(time.Hour)), at(morning.Add(time.Hour))
+	never := Message{State: Pending, Reason: ReasonFrequencyCap, DueAt: later}
+	posted := Message{State: Deferred, Reason: ReasonFrequencyCap, DueAt: later, Posted: 1, Posts: 1, ErrorCode: "131016"}
+	rests := Message{State: Pending, Reason: ReasonRest, DueAt: later}
+	for name, c := range map[string]struct {
+		m    Message
+		c    Circumstances
+		want Message
+	}{
+		"Room":            {never, Circumstances{}, Message{State: Pending, DueAt: at(now)}},
+		"RoomAtNight":     {never, Circumstances{Hours: closed}, Message{State: Pending, Reason: ReasonWindow, DueAt: at(morning)}},
+		"RoomSooner":      {never, Circumstances{Capped: soon}, Message{State: Pending, Reason: ReasonFrequencyCap, DueAt: soon}},
+		"RoomAsBefore":    {never, Circumstances{Capped: at(*later)}, never},
+		"RoomTooLate":     {never, Circumstances{Capped: later, Deadline: soon}, never},
+		"WouldBeSkipped":  {never, Circumstances{Skip: ReasonFrequencyCap}, never},
+		"PostedBefore":    {posted, Circumstances{}, Message{State: Deferred, Reason: ReasonReleased, DueAt: at(now), Posted: 1, Posts: 1, ErrorCode: "131016"}},
+		"Over":            {never, Circumstances{Deadline: at(now)}, never},
+		"Cancelled":       {never, Circumstances{Campaign: Cancelled}, never},
+		"AnotherReason":   {rests, Circumstances{}, rests},
+		"ClaimedMeantime": {Message{State: Sending}, Circumstances{}, Message{State: Sending}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := c.m
+			c.c.Now = now
+			m.CapChanged(c.c)
+			if !reflect.DeepEqual(m, c.want) {
+				t.Errorf("%s %s %v, want %s %s %v", m.State, m.Reason, m.DueAt, c.want.State, c.want.Reason, c.want.DueAt)
+			}
+		})
+	}
 }

@@ -236,9 +236,9 @@ func (t *timeFacts) capsOf(id campaign.ID) campaign.Caps {
 	return campaign.Caps{Installation: t.installation, Own: rule.ownCap}
 }
 
-// capped reports whether a cap may stop a message at its claim.
+// capped reports whether a cap may stop a message at its claim, or does so now.
 func (f *facts) capped(m *lockedMessage) bool {
-	return f.time.claims && m.ContactID != 0 && m.State == campaign.Queued && f.templates[m.TemplateID].marketing &&
+	return f.time.claims && m.ContactID != 0 && (m.State == campaign.Queued || m.WaitsForCap()) && f.templates[m.TemplateID].marketing &&
 		!f.time.capsOf(m.CampaignID).None()
 }
 

@@ -17,6 +17,10 @@ var (
 	planCappedSQL string
 	//go:embed sql/plan_zones.sql
 	planZonesSQL string
+	//go:embed sql/cap_campaigns.sql
+	capCampaignsSQL string
+	//go:embed sql/cap_waiting.sql
+	capWaitingSQL string
 )
 
 // capStream tells a plan who got how much marketing lately. It reads the people
@@ -125,7 +129,8 @@ func (s *Store) FrequencyCap(ctx context.Context) (*campaign.FrequencyCap, error
 }
 
 // SetFrequencyCap sets the installation's cap, or removes it with nil. When it
-// returns, it binds every later claim.
+// returns, it binds every later claim, and what waited for the former one waits
+// for this one. Setting the same cap again goes on where an interrupted call ended.
 func (s *Store) SetFrequencyCap(ctx context.Context, c *campaign.FrequencyCap) error {
 	err := s.inTx(ctx, func(tx pgx.Tx) error {
 		if err := lockExclusively(ctx, tx, peopleKey()); err != nil {
@@ -146,5 +151,67 @@ func (s *Store) SetFrequencyCap(ctx context.Context, c *campaign.FrequencyCap) e
 	if err != nil {
 		return fmt.Errorf("set the frequency cap: %w", translate(err))
 	}
+	if err := s.capChanged(ctx); err != nil {
+		return fmt.Errorf("the frequency cap is set, but not all that waited for the former one was looked at; set it again: %w", translate(err))
+	}
 	return nil
+}
+
+// capChangedBatch is how many messages are looked at in one transaction, which
+// locks their people as a claim does.
+const capChangedBatch = 1000
+
+// capChanged gives what waits for a frequency cap its new time, after the cap was
+// committed: a claim that read the former one has committed before, and every
+// later one reads the new one. So none is missed but those of a plan under way.
+func (s *Store) capChanged(ctx context.Context) error {
+	waiting, err := collectStructs[capWaiting](s.pool.Query(ctx, capCampaignsSQL))
+	if err != nil {
+		return err
+	}
+	for _, w := range waiting {
+		priorities := []int16{priorityNormal}
+		if w.Campaign == 0 {
+			priorities = []int16{priorityHigh, priorityNormal, priorityLow}
+		}
+		for _, priority := range priorities {
+			if err := s.capChangedIn(ctx, w, priority); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// capWaiting is a campaign of which messages wait for a frequency cap; 0 are those
+// of none.
+type capWaiting struct {
+	Campaign    campaign.ID
+	First, Last campaign.MessageID
+	Now         time.Time // of the database
+}
+
+func (s *Store) capChangedIn(ctx context.Context, w capWaiting, priority int16) error {
+	due, after := w.Now, campaign.MessageID(0)
+	for {
+		rows, err := s.pool.Query(ctx, capWaitingSQL, pgx.StrictNamedArgs{"campaign": w.Campaign, "priority": priority, "first": w.First, "last": w.Last,
+			"due": due, "after": after, "limit": capChangedBatch})
+		if err != nil {
+			return err
+		}
+		t := transition{people: true, decide: func(m *lockedMessage, c campaign.Circumstances) { m.Message.CapChanged(c) }}
+		_, err = pgx.ForEachRow(rows, []any{&after, &due}, func() error {
+			t.ids = append(t.ids, after)
+			return nil
+		})
+		if err != nil || len(t.ids) == 0 {
+			return err
+		}
+		if err := s.routes(ctx, &t); err != nil {
+			return err
+		}
+		if _, err := s.run(ctx, t); err != nil {
+			return err
+		}
+	}
 }
