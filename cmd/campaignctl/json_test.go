@@ -73,7 +73,7 @@ func TestJSONOfEveryCommand(t *testing.T) {
 		{args: []string{"template", "check", "otp.json"}, code: 6},
 		{args: []string{"contact", "import", "vips.csv", "--list", "vips", "--opted-in", "test"}, code: 6, keys: []string{"rows", "created", "updated", "unchanged", "refused", "errors_file"}},
 		{args: []string{"contact", "show", "+491701234567"}, keys: []string{"id", "phone", "country", "nanp", "language", "time_zone", "attributes", "opt_in",
-			"opt_in_source", "opt_in_at", "opted_out_at", "opted_out_by", "rest_until", "user_id", "created_at", "updated_at", "aliases", "lists", "suppression", "suppression_hidden", "skip", "windows", "replies", "messages"}},
+			"opt_in_source", "opt_in_at", "opted_out_at", "opted_out_by", "rest_until", "user_id", "created_at", "updated_at", "aliases", "lists", "suppression", "suppression_hidden", "skip", "frequency_cap", "windows", "replies", "messages"}},
 		{args: []string{"contact", "opt-in", "+491701234567"}, keys: []string{"numbers", "changed"}},
 		{args: []string{"campaign", "cap", "9/7d", "--then", "defer"}, keys: []string{"frequency_cap"}},
 		{args: []string{"contact", "opt-in", "+491701110000"}, keys: []string{"numbers", "changed"}},

@@ -39,6 +39,7 @@ type contactView struct {
 	Suppression *campaign.Suppression  `json:"suppression"`
 	Hidden      bool                   `json:"suppression_hidden"` // the database role may not ask the list
 	Skip        skipView               `json:"skip"`
+	UsedCap     *usedCap               `json:"frequency_cap"` // the installation's, where it is used up
 	Windows     []campaign.OpenWindow  `json:"windows"`
 	Replies     int64                  `json:"replies"`
 	Messages    []campaign.MessageInfo `json:"messages"` // the newest
@@ -48,6 +49,12 @@ type contactView struct {
 type skipView struct {
 	Marketing string `json:"marketing"`
 	Utility   string `json:"utility"`
+}
+
+// usedCap is a frequency cap that leaves no room before a moment.
+type usedCap struct {
+	jsonCap
+	Until time.Time `json:"until"`
 }
 
 func contactViewOf(d campaign.Dossier) contactView {
@@ -60,6 +67,9 @@ func contactViewOf(d campaign.Dossier) contactView {
 		Aliases: []string{}, Lists: append([]string{}, d.Lists...), Suppression: d.Suppression, Hidden: d.SuppressionHidden,
 		Skip: skipView{d.SkipMarketing, d.SkipUtility}, Windows: append([]campaign.OpenWindow{}, d.Windows...), Replies: d.Replies,
 		Messages: make([]campaign.MessageInfo, len(d.Messages)),
+	}
+	if u := d.UsedCap; u != nil {
+		view.UsedCap = &usedCap{jsonCap{u.Messages, days(u.Per), u.Then}, u.Until.UTC()}
 	}
 	if view.Attributes == nil {
 		view.Attributes = map[string]string{}
@@ -130,7 +140,7 @@ func printContact(w io.Writer, v contactView) error {
 	if v.Hidden {
 		row(t, "suppressed", "hidden from this database role; ask as campaign_operator. What follows leaves the suppressed people out of account")
 	}
-	row(t, "marketing now", skipSentence(v.Skip.Marketing))
+	row(t, "marketing now", marketingSentence(v))
 	row(t, "other messages", skipSentence(v.Skip.Utility))
 	for _, x := range v.Windows {
 		open := "closed since " + when(&x.Until)
@@ -160,6 +170,26 @@ func printContact(w io.Writer, v contactView) error {
 		row(t, "  "+fmt.Sprint(m.ID), when(&m.CreatedAt), dash(m.Campaign), m.Template, m.State, dash(m.Reason), dash(m.ErrorCode))
 	}
 	return t.Flush()
+}
+
+// marketingSentence says what would become of a marketing message now, in the
+// order in which a claim asks.
+func marketingSentence(v contactView) string {
+	used := ""
+	if u := v.UsedCap; u != nil {
+		used = fmt.Sprintf("%s: the frequency cap of %d per %s is used up; again after %s", campaign.ReasonFrequencyCap, u.Messages, u.Per, when(&u.Until))
+	}
+	switch {
+	case v.Skip.Marketing == campaign.ReasonFrequencyCap:
+		return "skipped, " + used
+	case v.Skip.Marketing != "":
+		return skipSentence(v.Skip.Marketing)
+	case v.RestUntil != nil && v.RestUntil.After(time.Now()) && (v.UsedCap == nil || v.RestUntil.After(v.UsedCap.Until)):
+		return "waits, " + campaign.ReasonRest + ": again after " + when(v.RestUntil) + ", or inside an open service window"
+	case used != "":
+		return "waits, " + used
+	}
+	return skipSentence("")
 }
 
 func skipSentence(reason string) string {

@@ -18,6 +18,15 @@ type Dossier struct {
 	// would skip the person now; empty when it would not.
 	SkipMarketing string
 	SkipUtility   string
+	// UsedCap is the installation's frequency cap where it leaves the person no
+	// room now, nil where it does. Campaigns' own are not asked.
+	UsedCap *UsedCap
+}
+
+// UsedCap is a frequency cap that is used up.
+type UsedCap struct {
+	FrequencyCap
+	Until time.Time // one more message keeps within it then
 }
 
 // OpenWindow is the customer service window of a channel and a person.

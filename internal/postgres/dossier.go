@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -14,8 +15,7 @@ import (
 const dossierMessages = 20
 
 // Dossier tells everything known of a person, under any form of the number.
-// ErrNotFound does not repeat it, and says so where the number is on the
-// suppression list all the same.
+// ErrNotFound does not repeat the number, and says so where it is on the suppression list all the same.
 func (s *Store) Dossier(ctx context.Context, phone, matchKey string) (campaign.Dossier, error) {
 	var d campaign.Dossier
 	var err error
@@ -59,9 +59,56 @@ func (s *Store) Dossier(ctx context.Context, phone, matchKey string) (campaign.D
 	if d.Messages, err = s.Messages(ctx, matchKey, dossierMessages); err != nil {
 		return d, err
 	}
+	if d.UsedCap, err = s.usedCap(ctx, d.Contacts); err != nil {
+		return d, fmt.Errorf("count a contact's marketing: %w", translate(err))
+	}
 	who := d.Contacts[0].Person(false)
 	d.SkipMarketing, d.SkipUtility = who.Skip(true, campaign.PersonRules{}), who.Skip(false, campaign.PersonRules{})
+	if d.SkipMarketing == "" && d.UsedCap != nil && d.UsedCap.Then == campaign.CapSkip {
+		d.SkipMarketing = campaign.ReasonFrequencyCap
+	}
 	return d, nil
+}
+
+// usedCap gives the installation's cap where it leaves a person no room, by what a
+// claim counts.
+func (s *Store) usedCap(ctx context.Context, forms []campaign.Contact) (*campaign.UsedCap, error) {
+	limit, err := s.FrequencyCap(ctx)
+	if err != nil || limit == nil {
+		return nil, err
+	}
+	var now time.Time
+	if err := s.pool.QueryRow(ctx, `SELECT clock_timestamp()`).Scan(&now); err != nil {
+		return nil, err
+	}
+	since := now.Add(-limit.Per)
+	var first, last campaign.MessageID
+	if err := s.pool.QueryRow(ctx, capBoundsSQL, pgx.StrictNamedArgs{"since": since}).Scan(&first, &last); err != nil {
+		return nil, err
+	}
+	ids := make([]int64, len(forms))
+	for i, c := range forms {
+		ids[i] = int64(c.ID)
+	}
+	rows, err := s.pool.Query(ctx, capPostsSQL, pgx.StrictNamedArgs{"contacts": ids, "since": since, "first": first, "last": last})
+	if err != nil {
+		return nil, err
+	}
+	var posts []time.Time
+	var contact campaign.ContactID
+	var p marketingPost
+	_, err = pgx.ForEachRow(rows, []any{&contact, &p.message, &p.at}, func() error {
+		posts = append(posts, p.at)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	free := limit.FreeAt(posts, now)
+	if !free.After(now) {
+		return nil, nil //nolint:nilnil // there is room
+	}
+	return &campaign.UsedCap{FrequencyCap: *limit, Until: free}, nil
 }
 
 func (s *Store) suppressionOf(ctx context.Context, matchKey string) (*campaign.Suppression, error) {
