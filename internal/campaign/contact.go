@@ -39,6 +39,17 @@ func (c *Contact) Person(usTerritories bool) Person {
 	}
 }
 
+// Join adds what another form of the person's number binds the person by: who
+// rests or wants no marketing does so under every form.
+func (c *Contact) Join(other Contact) {
+	if c.OptedOutAt == nil && other.OptedOutAt != nil {
+		c.OptedOutAt, c.OptedOutBy = other.OptedOutAt, other.OptedOutBy
+	}
+	if other.RestUntil != nil && (c.RestUntil == nil || other.RestUntil.After(*c.RestUntil)) {
+		c.RestUntil = other.RestUntil
+	}
+}
+
 // List is a named set of contacts.
 type List struct {
 	ID        ListID    `json:"id"`

@@ -14,8 +14,9 @@ import (
 // dossierMessages is how many messages a dossier tells of.
 const dossierMessages = 20
 
-// Dossier tells everything known of a person, under any form of the number.
-// ErrNotFound does not repeat the number, and says so where it is on the suppression list all the same.
+// Dossier tells everything known of a person, under any form of the number: the
+// asked one is told with what binds the others. ErrNotFound does not repeat the
+// number, and says so where it is on the suppression list all the same.
 func (s *Store) Dossier(ctx context.Context, phone, matchKey string) (campaign.Dossier, error) {
 	var d campaign.Dossier
 	var err error
@@ -61,6 +62,9 @@ func (s *Store) Dossier(ctx context.Context, phone, matchKey string) (campaign.D
 	}
 	if d.UsedCap, err = s.usedCap(ctx, d.Contacts); err != nil {
 		return d, fmt.Errorf("count a contact's marketing: %w", translate(err))
+	}
+	for _, other := range d.Contacts[1:] {
+		d.Contacts[0].Join(other)
 	}
 	who := d.Contacts[0].Person(false)
 	d.SkipMarketing, d.SkipUtility = who.Skip(true, campaign.PersonRules{}), who.Skip(false, campaign.PersonRules{})

@@ -23,6 +23,24 @@ func TestDossierIsOfAllFormsOfANumber(t *testing.T) {
 			return d
 		}
 	}
+	t.Run("Rest", func(t *testing.T) {
+		t.Parallel()
+		f, dossier := setUp(t)
+		until := time.Now().Add(time.Hour).Truncate(time.Second)
+		f.exec(t, `UPDATE campaign.contacts SET rest_until = $2 WHERE phone = $1`, phoneOf(0), until.Add(-2*time.Hour))
+		f.exec(t, `UPDATE campaign.contacts SET rest_until = $2 WHERE phone = $1`, phoneOf(1), until)
+		if rest := dossier().Contacts[0].RestUntil; rest == nil || !rest.Equal(until) {
+			t.Errorf("rests until %v, the other form until %v", rest, until)
+		}
+	})
+	t.Run("OptOut", func(t *testing.T) {
+		t.Parallel()
+		f, dossier := setUp(t)
+		f.exec(t, `UPDATE campaign.contacts SET opted_out_at = now(), opted_out_by = 'word' WHERE phone = $1`, phoneOf(1))
+		if d := dossier(); d.SkipMarketing != campaign.ReasonOptedOut || d.Contacts[0].OptedOutBy != "word" {
+			t.Errorf("skipped for %q, opted out by %q", d.SkipMarketing, d.Contacts[0].OptedOutBy)
+		}
+	})
 	t.Run("Cap", func(t *testing.T) {
 		t.Parallel()
 		f, dossier := setUp(t)
