@@ -114,6 +114,14 @@ func (w *partitionWorker) Work(ctx context.Context, _ *river.Job[queue.Partition
 	if w.retention == 0 {
 		return nil
 	}
+	longest, err := w.store.LongestCap(ctx)
+	if err != nil {
+		return err
+	}
+	if longest > w.retention {
+		w.log.Warn("the message retention is shorter than the period of a frequency cap: messages are kept while the cap counts them; lengthen --message-retention",
+			"retention", w.retention.String(), "cap_period", longest.String())
+	}
 	dropped, err := w.store.DropPartitions(ctx, time.Now().Add(-w.retention))
 	if len(dropped) > 0 {
 		w.log.Info("dropped old partitions", "partitions", dropped)

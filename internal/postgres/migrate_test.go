@@ -130,6 +130,13 @@ func TestPartitionsAreMadeAheadAndDropped(t *testing.T) {
 	if dropped, err := f.DropPartitions(ctx, time.Now().Add(-time.Hour)); err != nil || slices.Contains(dropped, "messages_00000") {
 		t.Fatalf("of this hour: %v, %v", dropped, err)
 	}
+	// What a cap still counts is kept, however short the retention.
+	f.exec(t, `UPDATE campaign.messages SET claimed_at = now() - interval '2 hours' WHERE id = (SELECT min(id) FROM campaign.messages)`)
+	f.setCap(t, 1, 3*time.Hour, campaign.CapSkip)
+	if dropped, err := f.DropPartitions(ctx, old); err != nil || slices.Contains(dropped, "messages_00000") {
+		t.Fatalf("which a cap counts: %v, %v", dropped, err)
+	}
+	f.setCap(t, 1, time.Hour, campaign.CapSkip)
 	dropped, err := f.DropPartitions(ctx, old)
 	if err != nil || !slices.Contains(dropped, "messages_00000") {
 		t.Fatalf("%v, %v", dropped, err)

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	_ "embed"
 	"fmt"
 	"time"
 
@@ -52,11 +53,29 @@ func makePartition(ctx context.Context, conn *pgx.Conn, n int64) error {
 	return nil
 }
 
+//go:embed sql/cap_longest.sql
+var capLongestSQL string
+
+// LongestCap gives the longest period that a frequency cap counts over: the
+// installation's, or that of a campaign that has not ended; 0 when there is none.
+func (s *Store) LongestCap(ctx context.Context) (time.Duration, error) {
+	var longest time.Duration
+	if err := s.pool.QueryRow(ctx, capLongestSQL).Scan(&longest); err != nil {
+		return 0, fmt.Errorf("read the longest frequency cap: %w", translate(err))
+	}
+	return longest, nil
+}
+
 // DropPartitions drops the partitions whose every message was created before the
-// given time and belongs to no campaign that is still open, and returns their
-// names. Senders wait for the instant of detaching; where it has to wait itself, it
+// given time, belongs to no campaign that is still open and was not posted within
+// the period of a frequency cap, which would forget that the person got it; and
+// returns their names. Senders wait for the instant of detaching; where it has to wait itself, it
 // gives up after a second, and the next call tries again.
 func (s *Store) DropPartitions(ctx context.Context, before time.Time) ([]string, error) {
+	longest, err := s.LongestCap(ctx)
+	if err != nil {
+		return nil, err
+	}
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("connect to drop partitions: %w", err)
@@ -76,10 +95,10 @@ func (s *Store) DropPartitions(ctx context.Context, before time.Time) ([]string,
 			continue
 		}
 		err = conn.QueryRow(ctx, fmt.Sprintf(`
-			SELECT NOT EXISTS (SELECT FROM %s WHERE created_at >= $1)
+			SELECT NOT EXISTS (SELECT FROM %s WHERE created_at >= $1 OR claimed_at > clock_timestamp() - $4::interval)
 			   AND NOT EXISTS (SELECT FROM campaign.campaigns
 			                    WHERE state IN ('draft', 'scheduled', 'running') AND first_id < $3 AND last_id >= $2)`, table),
-			before, n*partitionSize, (n+1)*partitionSize).Scan(&old)
+			before, n*partitionSize, (n+1)*partitionSize, longest).Scan(&old)
 		if err != nil {
 			return dropped, fmt.Errorf("look at partition %s: %w", name, err)
 		}
