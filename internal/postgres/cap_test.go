@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/campaignd/campaignd/internal/campaign"
+	"github.com/campaignd/campaignd/internal/postgres"
 )
 
 func (f *fixture) setCap(t *testing.T, messages int, per time.Duration, then string) {
@@ -119,6 +120,20 @@ func TestWhatWaitsForACapGoesWithIt(t *testing.T) {
 			t.Fatal(err)
 		}
 		if capped, due := f.waits(t, 0); capped != 0 || due != 3 {
+			t.Errorf("%d wait, %d are due", capped, due)
+		}
+	})
+	t.Run("ByAnOperator", func(t *testing.T) {
+		t.Parallel()
+		f, id, _ := waitingForCap(t, 2, `{}`)
+		operator, err := postgres.Open(t.Context(), as(t, f.pool, "campaign_operator"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := operator.SetFrequencyCap(t.Context(), &campaign.FrequencyCap{Messages: 2, Per: month, Then: campaign.CapDefer}); err != nil {
+			t.Fatal(err)
+		}
+		if capped, due := f.waits(t, id); capped != 0 || due != 2 {
 			t.Errorf("%d wait, %d are due", capped, due)
 		}
 	})
