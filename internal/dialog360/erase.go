@@ -13,7 +13,8 @@ import (
 // record with the number in it (whatsapp-facts §1.2).
 type Traces struct {
 	numbers []string // digits
-	words   []string // as they stand in a text: user ids and parts of message ids
+	parts   []string // of message ids: what base64 makes of a number, but for the ends
+	userIDs []string
 }
 
 // NewTraces gives the traces of a person with these numbers, in E.164 or as
@@ -26,18 +27,19 @@ func NewTraces(numbers, userIDs []string) *Traces {
 			continue
 		}
 		t.numbers = append(t.numbers, number)
-		t.words = append(t.words, encoded(number)...)
+		t.parts = append(t.parts, encoded(number)...)
 	}
 	for _, id := range userIDs {
 		if id != "" {
-			t.words = append(t.words, id)
+			t.userIDs = append(t.userIDs, id)
 		}
 	}
 	return t
 }
 
 // encoded gives what base64 makes of digits inside a longer record, wherever in
-// it they begin: the characters that depend on nothing else.
+// it they begin: the characters that depend on nothing else. They lack up to four
+// bits of the last digit, so others share them.
 func encoded(digits string) []string {
 	parts := make([]string, 0, 3)
 	for before := range 3 {
@@ -52,45 +54,81 @@ func encoded(digits string) []string {
 
 // Patterns are what to look for in a body: one without any of them, and without a
 // shared contact ("phones"), whose number may be written with spaces, holds
-// nothing of the person. One with them may still be about somebody else.
+// nothing of the person. One with them may still be about somebody else: In tells.
 func (t *Traces) Patterns() [][]byte {
 	var patterns [][]byte
-	for _, text := range slices.Concat(t.numbers, t.words) {
+	for _, text := range slices.Concat(t.numbers, t.parts, t.userIDs) {
 		patterns = append(patterns, []byte(text))
 	}
 	return patterns
 }
 
-// In reports whether a text names the person: an id of theirs, or a number of
-// theirs on its own, however it is punctuated.
+// In reports whether a text names the person: an id of theirs, a number of theirs
+// on its own, however it is punctuated, or a message id made of the number.
 func (t *Traces) In(text string) bool {
-	for _, word := range t.words {
-		if strings.Contains(text, word) {
-			return true
-		}
-	}
-	run := make([]byte, 0, 32)
+	return containsAny(text, t.userIDs) || t.written(text) || containsAny(text, t.parts) && t.inBase64(text)
+}
+
+func containsAny(text string, words []string) bool {
+	return slices.ContainsFunc(words, func(word string) bool { return strings.Contains(text, word) })
+}
+
+// written reports whether a number of theirs stands in a text as digits, and is
+// not part of a longer one.
+func (t *Traces) written(text string) bool {
+	run, unbroken, plus := make([]byte, 0, 32), 0, false
 	theirs := func() bool {
-		number := strings.TrimPrefix(string(run), "00")
-		run = run[:0]
-		return slices.Contains(t.numbers, number)
+		return t.has(run) || t.has(bytes.TrimPrefix(run, []byte("00"))) ||
+			!plus && t.has(run[unbroken:]) // behind another number; a plus says where one begins
 	}
 	for i := range len(text) {
 		switch c := text[i]; {
 		case c >= '0' && c <= '9':
 			run = append(run, c)
-		case strings.IndexByte(" -()./", c) >= 0 && len(run) > 0:
+		case strings.IndexByte(" -()./", c) >= 0:
 			// Between the digits of one number; but two numbers may stand side by side.
-			if slices.Contains(t.numbers, string(run)) {
+			if theirs() {
 				return true
 			}
+			unbroken = len(run)
 		default:
 			if theirs() {
 				return true
 			}
+			run, unbroken, plus = run[:0], 0, c == '+'
 		}
 	}
 	return theirs()
+}
+
+func (t *Traces) has(digits []byte) bool {
+	return slices.ContainsFunc(t.numbers, func(number string) bool { return string(digits) == number })
+}
+
+var plainBase64 = strings.NewReplacer("-", "+", "_", "/")
+
+// inBase64 decodes what may be base64 in a text and looks for a whole number. In
+// the record its length stands before it and 0x15 behind it: neither is a digit.
+// An id that is cut off or garbled inside the number fits its neighbours as well
+// and names nobody; one that still holds the last digit names the person.
+func (t *Traces) inBase64(text string) bool {
+	for word := range strings.FieldsFuncSeq(text, func(c rune) bool { return !base64Letter(c) }) {
+		word = plainBase64.Replace(word)
+		for before := range min(4, len(word)) { // letters may stand before it
+			// A lone last letter is an error, but what comes before it is decoded.
+			record, _ := base64.RawStdEncoding.DecodeString(word[before:])
+			for digits := range bytes.FieldsFuncSeq(record, func(c rune) bool { return c < '0' || c > '9' }) {
+				if t.has(digits) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+func base64Letter(c rune) bool {
+	return c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || strings.ContainsRune("+/-_", c)
 }
 
 // Erase removes a person from a body: of every list the elements that are about

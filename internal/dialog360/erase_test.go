@@ -3,6 +3,7 @@ package dialog360_test
 import (
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -82,7 +83,49 @@ func TestTracesKnowANumberInBase64(t *testing.T) {
 			}
 		}
 	}
-	if traces.In("wamid." + base64.StdEncoding.EncodeToString([]byte("\x1c\x18\x0c491701234568\x15"))) {
-		t.Error("another number was taken for it")
+}
+
+// Numbers that share all but their ends with a person's are other people's,
+// wherever they stand: as digits, in message ids, in what is left of them.
+func TestTracesKnowNeighboursApart(t *testing.T) {
+	t.Parallel()
+	for _, base := range []string{"1204234000", "49170123456", "491511238400", "4915112384009"} {
+		for last := range 10 {
+			number := fmt.Sprint(base, last)
+			traces := dialog360.NewTraces([]string{"+" + number}, nil)
+			if !traces.In(wamid(number)) || !traces.In("+"+number) || !traces.In("7 and 12 "+number) {
+				t.Errorf("%s is not found", number)
+			}
+			neighbours := []string{base, number + "0", number + "12", "1" + number, "49" + number}
+			for other := range 10 {
+				if other != last {
+					neighbours = append(neighbours, fmt.Sprint(base, other))
+				}
+			}
+			var ids []string
+			for _, digits := range neighbours {
+				for _, text := range []string{digits, "+" + digits, "00" + digits, wamid(digits), strings.TrimRight(wamid(digits), "=")} {
+					if traces.In(text) {
+						t.Errorf("%s was taken for %s", text, number)
+					}
+				}
+				for before := range 4 {
+					if id := base64.RawURLEncoding.EncodeToString([]byte(strings.Repeat("\xff", before) + digits + "\xff")); traces.In(id) {
+						t.Errorf("%s behind %d bytes was taken for %s", digits, before, number)
+					}
+				}
+				ids = append(ids, `{"id":"`+wamid(digits)+`","timestamp":"1","recipient_id":"`+digits+`"}`)
+			}
+			body := `{"statuses":[` + strings.Join(ids, ",") + `]}`
+			if got, changed := traces.Erase([]byte(body)); changed {
+				t.Errorf("%s: neighbours were erased: %s", number, got)
+			}
+			// Of the id, as much as holds the last digit names the person.
+			id := wamid(number)
+			whole := len("wamid.") + ((3+len(number))*8+5)/6
+			if !traces.In(id[:whole]) || traces.In(id[:whole-1]) {
+				t.Errorf("%s: %s, cut", number, id[:whole])
+			}
+		}
 	}
 }
