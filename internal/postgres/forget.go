@@ -19,12 +19,16 @@ var (
 	forgetBodiesSQL string
 	//go:embed sql/forget_anonymise.sql
 	forgetAnonymiseSQL string
+	//go:embed sql/forget_replies.sql
+	forgetRepliesSQL string
 )
 
 // Eraser knows how a person appears in what the provider sent.
 type Eraser interface {
-	// Patterns are what to look for in a body before it is read.
+	// Patterns are what to look for in a body before it is read. Others share them.
 	Patterns() [][]byte
+	// In reports whether a text, a provider id for one, names the person.
+	In(text string) bool
 	// Erase gives a body without the person, and whether they were in it.
 	Erase(body []byte) ([]byte, bool)
 }
@@ -297,23 +301,27 @@ func (s *Store) anonymise(ctx context.Context, matchKey string, contacts []int64
 				return err
 			}
 		}
-		// Replies are counted; what they are called names the person.
-		tag, err := tx.Exec(ctx, `UPDATE campaign.replies SET provider_id = 'forgotten ' || gen_random_uuid(), contact_id = 0
-			WHERE provider_id NOT LIKE 'forgotten %' AND (contact_id > 0 AND contact_id = ANY($1::bigint[])
-			      OR message_id > 0 AND message_id = ANY($2::bigint[]) OR contact_id = 0 AND provider_id LIKE ANY($3::text[]))`, contacts, ids, likes)
+		if replies, err = anonymiseReplies(ctx, tx, contacts, ids, likes, traces); err != nil {
+			return err
+		}
+		statuses, err := naming(ctx, tx, traces, `SELECT id, provider_id FROM campaign.unmatched_statuses WHERE provider_id LIKE ANY($1::text[])`, likes)
 		if err != nil {
 			return err
 		}
-		replies = tag.RowsAffected()
+		// Jobs of services, done or waiting: a send job names a message only.
+		jobs, err := naming(ctx, tx, traces, `SELECT id, args::text FROM river.river_job
+			WHERE kind = 'enqueue_message' AND state <> 'running' AND args::text LIKE ANY($1::text[])`, likes)
+		if err != nil {
+			return err
+		}
 		for _, step := range []struct {
 			statement string
 			arg       any
 		}{
-			{`DELETE FROM campaign.unmatched_statuses WHERE provider_id LIKE ANY($1::text[])`, likes},
+			{`DELETE FROM campaign.unmatched_statuses WHERE id = ANY($1::bigint[])`, statuses},
+			{`DELETE FROM river.river_job WHERE kind = 'enqueue_message' AND state <> 'running' AND id = ANY($1::bigint[])`, jobs},
 			{`DELETE FROM campaign.service_windows WHERE match_key = $1`, matchKey},
 			{`DELETE FROM campaign.marketing_preferences WHERE match_key = $1`, matchKey},
-			// Jobs of services, done or waiting: a send job names a message only.
-			{`DELETE FROM river.river_job WHERE kind = 'enqueue_message' AND state <> 'running' AND args::text LIKE ANY($1::text[])`, likes},
 			{`DELETE FROM campaign.contacts WHERE match_key = $1`, matchKey}, // memberships go with it
 		} {
 			if _, err := tx.Exec(ctx, step.statement, step.arg); err != nil {
@@ -323,6 +331,52 @@ func (s *Store) anonymise(ctx context.Context, matchKey string, contacts []int64
 		return nil
 	})
 	return messages, replies, err
+}
+
+// anonymiseReplies keeps replies, which are counted; what they are called names
+// the person. Those of nobody we know are found by that alone.
+func anonymiseReplies(ctx context.Context, tx pgx.Tx, contacts []int64, messages []campaign.MessageID, likes []string, traces Eraser) (int64, error) {
+	rows, err := tx.Query(ctx, forgetRepliesSQL, contacts, messages, likes)
+	if err != nil {
+		return 0, err
+	}
+	var channels []campaign.ChannelID
+	var names []string
+	var channel campaign.ChannelID
+	var name string
+	var theirs bool
+	_, err = pgx.ForEachRow(rows, []any{&channel, &name, &theirs}, func() error {
+		if theirs || traces.In(name) {
+			channels, names = append(channels, channel), append(names, name)
+		}
+		return nil
+	})
+	if err != nil || len(names) == 0 {
+		return 0, err
+	}
+	tag, err := tx.Exec(ctx, `UPDATE campaign.replies AS r SET provider_id = 'forgotten ' || gen_random_uuid(), contact_id = 0
+		FROM unnest($1::bigint[], $2::text[]) AS t(channel_id, provider_id)
+		WHERE r.channel_id = t.channel_id AND r.provider_id = t.provider_id`, channels, names)
+	return tag.RowsAffected(), err
+}
+
+// naming gives the ids of rows whose text names the person, of the id and the
+// text of rows that may.
+func naming(ctx context.Context, tx pgx.Tx, traces Eraser, query string, likes []string) ([]int64, error) {
+	rows, err := tx.Query(ctx, query, likes)
+	if err != nil {
+		return nil, err
+	}
+	ids := []int64{}
+	var id int64
+	var text string
+	_, err = pgx.ForEachRow(rows, []any{&id, &text}, func() error {
+		if traces.In(text) {
+			ids = append(ids, id)
+		}
+		return nil
+	})
+	return ids, err
 }
 
 // Forgotten says which of these match keys and user ids belong to people who were

@@ -81,8 +81,13 @@ func (f *fixture) dump(t *testing.T) string {
 
 func (f *fixture) forget(t *testing.T) campaign.Forgotten {
 	t.Helper()
+	return f.forgetNumber(t, forgottenPhone)
+}
+
+func (f *fixture) forgetNumber(t *testing.T, number string) campaign.Forgotten {
+	t.Helper()
 	done, err := f.Forget(t.Context(), postgres.ForgetOptions{
-		MatchKey: phone.MatchKey(forgottenPhone), Phones: phone.Forms(forgottenPhone), Patience: time.Second,
+		MatchKey: phone.MatchKey(number), Phones: phone.Forms(number), Patience: time.Second,
 		Traces: func(phones, userIDs []string) postgres.Eraser { return dialog360.NewTraces(phones, userIDs) },
 	})
 	if err != nil {
@@ -242,6 +247,53 @@ func TestForgetLeavesNoTrace(t *testing.T) {
 	c, err := f.Contact(t.Context(), "+"+forgottenWaID, forgottenPhone)
 	if err != nil || !c.Suppressed {
 		t.Errorf("imported again: %+v, %v", c, err)
+	}
+}
+
+// The numbers around a forgotten one, which share most of the base64 of their
+// provider ids with it, are other people.
+func TestForgetLeavesNeighbours(t *testing.T) {
+	t.Parallel()
+	for _, base := range []string{"1204234000", "49170123456", "491511238400"} {
+		t.Run(fmt.Sprint(len(base)+1), func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t, 1)
+			neighbours := []string{base, base + "12", "1" + base + "1"}
+			for last := range 10 {
+				neighbours = append(neighbours, fmt.Sprint(base, last))
+			}
+			var elements []string
+			for i, digits := range neighbours {
+				id := wamidOf(digits, i)
+				elements = append(elements, `{"id":"`+id+`","status":"sent","timestamp":"1700000000","recipient_id":"`+digits+`"}`)
+				f.exec(t, `INSERT INTO campaign.unmatched_statuses (channel_id, provider_id, status) VALUES ($1, $2, 'sent')`, f.channel, id)
+				f.exec(t, `INSERT INTO campaign.replies (channel_id, provider_id, type) VALUES ($1, $2, 'text')`, f.channel, id)
+				f.exec(t, `INSERT INTO river.river_job (kind, queue, args, max_attempts, state, scheduled_at)
+					VALUES ('enqueue_message', 'enqueue', jsonb_build_object('recipient', $1::text), 25, 'scheduled', now() + interval '1 hour')`, "+"+digits)
+			}
+			f.store(t, envelope(`"statuses":[`+strings.Join(elements, ",")+`]`), envelope(`"statuses":[{"id":"`+wamidOf(base+"2", 99)+`"}]`))
+			f.exec(t, `UPDATE campaign.webhooks SET applied_at = now()`)
+
+			if done := f.forgetNumber(t, "+"+base+"1"); done.Replies != 1 || done.Webhooks != 1 {
+				t.Errorf("%+v", done)
+			}
+			text := f.dump(t)
+			for i, digits := range neighbours {
+				id := wamidOf(digits, i)
+				for what, want := range map[string]int{
+					`"provider_id": "` + id:          2, // the status and the reply
+					`"id":"` + id:                    1,
+					`"recipient": "+` + digits + `"`: 1,
+				} {
+					if digits == base+"1" {
+						want = 0
+					}
+					if got := strings.Count(text, what); got != want {
+						t.Errorf("%s, %s is there %d times, not %d", digits, what, got, want)
+					}
+				}
+			}
+		})
 	}
 }
 
