@@ -22,7 +22,7 @@ CREATE INDEX audit_campaign_id_idx ON campaign.audit (campaign_id) WHERE campaig
 COMMENT ON COLUMN campaign.audit.database_user IS 'set by the database, as at is; os_user, host and program are what the program said of itself';
 COMMENT ON COLUMN campaign.audit.object IS 'what kind of thing the act was about: campaign, channel, message, people, schedule …';
 COMMENT ON COLUMN campaign.audit.name IS 'of the thing, where it has one that names no person';
-COMMENT ON COLUMN campaign.audit.detail IS 'what exactly: resend or fail, an error code, countries';
+COMMENT ON COLUMN campaign.audit.detail IS 'what exactly: resend or fail, an error code, countries, whom the daemon did it for';
 COMMENT ON COLUMN campaign.audit.count IS 'of the messages, people or whatever else the act changed';
 
 CREATE FUNCTION campaign.audit_stamp() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$

@@ -50,7 +50,7 @@ type act struct {
 	object   string // campaign, channel, message, people, template, schedule …
 	id       int64  // of the object; 0 when it is not one
 	name     string // of the object; empty when that would name a person
-	detail   string // what exactly: resend or fail, an error code, countries
+	detail   string // what exactly: resend or fail, an error code, countries, whom the daemon did it for
 	campaign campaign.ID
 	planHash string
 	reason   string // instead of that of the context

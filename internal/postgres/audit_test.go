@@ -1,9 +1,12 @@
 package postgres_test
 
 import (
+	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -117,5 +120,56 @@ func TestAuditIsOnlyEverAddedTo(t *testing.T) {
 	}
 	if holds, err := f.CampaignHolds(ctx, f.campaign); err != nil || len(holds) != 0 {
 		t.Errorf("%+v, %v", holds, err)
+	}
+}
+
+// What a daemon does for somebody is noted with who asked for it.
+func TestAuditSaysWhoAskedTheDaemon(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.people(t)
+	ctx := t.Context()
+	shop := as(t, w.pool, "campaign_enqueuer")
+	role := shop.Config().ConnConfig.User
+	var good, bad campaign.ID
+	if err := shop.QueryRow(ctx, `SELECT campaign.launch($1, 'a')`, launchSpec).Scan(&good); err != nil {
+		t.Fatal(err)
+	}
+	unusable := strings.NewReplacer(`"spring"`, `"winter"`, `"column":"first_name"`, `"column":"shoe_size"`).Replace(launchSpec)
+	if err := shop.QueryRow(ctx, `SELECT campaign.launch($1, 'b')`, unusable).Scan(&bad); err != nil {
+		t.Fatal(err)
+	}
+	due := time.Now().Truncate(time.Minute)
+	one := int64(1)
+	weekly, _, err := w.CreateSchedule(ctx, campaign.Timetable{Name: "weekly", Channel: "sales", Document: []byte(strings.NewReplacer(`"spring"`, `"weekly"`, ` {SALE}`, "").Replace(launchSpec)), Hash: "h",
+		Cron: "* * * * *", TimeZone: "UTC", Late: time.Hour, Expect: campaign.Expectation{Least: &one, Most: &one}, NextAt: &due}, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused, _, err := w.AdvanceSchedule(ctx, campaign.Advance{Timetable: weekly, Launch: &due, Key: "k", ExpiresAt: due.Add(time.Hour), Now: due})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.carryOut(t, time.Now())
+	for id, want := range map[campaign.ID]string{
+		good:    "plan asked for by " + role + " 6, launch asked for by " + role + " 6",
+		bad:     "cancel launch asked for by " + role + " 0",
+		refused: "plan schedule weekly 6, cancel launch schedule weekly 0",
+	} {
+		list, err := w.Audit(ctx, postgres.AuditFilter{Campaign: id})
+		if err != nil {
+			t.Fatal(err)
+		}
+		slices.Reverse(list)
+		var got []string
+		for _, a := range list {
+			got = append(got, fmt.Sprint(a.Action, " ", a.Detail, " ", a.Count))
+			if a.Action == "cancel" && !strings.Contains(a.Reason, map[campaign.ID]string{bad: "shoe_size", refused: "6 recipients are eligible"}[id]) {
+				t.Errorf("campaign %d was cancelled for %q", id, a.Reason)
+			}
+		}
+		if strings.Join(got, ", ") != want {
+			t.Errorf("the audit of campaign %d has\n     %v\nwant %v", id, got, want)
+		}
 	}
 }

@@ -24,7 +24,8 @@ func (s *Store) Launch(ctx context.Context, id campaign.ID) (campaign.State, boo
 			return err
 		}
 		var planned bool
-		if err := tx.QueryRow(ctx, `SELECT state, plan_hash <> '' FROM campaign.campaigns WHERE id = $1`, id).Scan(&state, &planned); err != nil {
+		var eligible int64
+		if err := tx.QueryRow(ctx, `SELECT state, plan_hash <> '', eligible FROM campaign.campaigns WHERE id = $1`, id).Scan(&state, &planned, &eligible); err != nil {
 			return err
 		}
 		switch state {
@@ -38,7 +39,11 @@ func (s *Store) Launch(ctx context.Context, id campaign.ID) (campaign.State, boo
 			return nil
 		}
 		started = true
-		if err := s.audit(ctx, tx, act{action: "launch", object: "campaign", id: int64(id)}); err != nil {
+		asked, err := askedBy(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		if err := s.audit(ctx, tx, act{action: "launch", object: "campaign", id: int64(id), detail: asked, count: eligible}); err != nil {
 			return err
 		}
 		return tx.QueryRow(ctx, `

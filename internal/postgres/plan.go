@@ -161,10 +161,14 @@ func (s *Store) createPlan(ctx context.Context, tx pgx.Tx, in PlanInput) (campai
 		}
 	}
 	out.PlanHash = in.Planner.Hash()
+	asked, err := askedBy(ctx, tx, out.ID)
+	if err != nil {
+		return none, err
+	}
 	b := &pgx.Batch{}
 	queueCounts(b, source.counts)
 	b.Queue(planFinishSQL, pgx.StrictNamedArgs{"campaign": out.ID, "before": before, "total": out.Total, "eligible": out.Eligible, "plan_hash": out.PlanHash})
-	s.queueAudit(ctx, b, act{action: "plan", object: "campaign", id: int64(out.ID), planHash: out.PlanHash, count: out.Eligible})
+	s.queueAudit(ctx, b, act{action: "plan", object: "campaign", id: int64(out.ID), detail: asked, planHash: out.PlanHash, count: out.Eligible})
 	if err := tx.SendBatch(ctx, b).Close(); err != nil {
 		return none, err
 	}

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	_ "embed"
+	"errors"
 	"fmt"
 	"time"
 
@@ -126,6 +127,14 @@ func (s *Store) FailRequest(ctx context.Context, r campaign.LaunchRequest, reaso
 			if err := putHold(ctx, tx, campaign.Hold{Scope: campaign.HoldCampaign, ScopeID: int64(r.Campaign), Source: campaign.SourcePlan, Reason: reason}); err != nil {
 				return err
 			}
+			// Often the only act there is on it: one without a plan was noted nowhere.
+			asked, err := askedBy(ctx, tx, r.Campaign)
+			if err != nil {
+				return err
+			}
+			if err := s.audit(ctx, tx, act{action: "cancel", object: "campaign", id: int64(r.Campaign), detail: "launch " + asked, reason: reason}); err != nil {
+				return err
+			}
 		}
 		if _, err := tx.Exec(ctx, `UPDATE campaign.launch_requests SET problem = $2 WHERE id = $1`, r.ID, reason); err != nil {
 			return err
@@ -133,6 +142,21 @@ func (s *Store) FailRequest(ctx context.Context, r campaign.LaunchRequest, reaso
 		return finishRequest(ctx, tx, r.ID)
 	})
 	return wrap("cancel a requested campaign", err)
+}
+
+// askedBy names, for the audit, who had a daemon plan and start a campaign: the
+// acts are the daemon's, and its user and host would answer for somebody else's
+// wish. It is empty where a person did so with campaignctl.
+func askedBy(ctx context.Context, tx pgx.Tx, id campaign.ID) (string, error) {
+	var who string
+	err := tx.QueryRow(ctx, `
+		SELECT CASE r.source WHEN 'schedule' THEN 'schedule ' || c.name ELSE 'asked for by ' || r.caller END
+		  FROM campaign.launch_requests AS r JOIN campaign.campaigns AS c ON c.id = r.campaign_id
+		 WHERE r.campaign_id = $1`, id).Scan(&who)
+	if errors.Is(err, pgx.ErrNoRows) {
+		err = nil
+	}
+	return who, err
 }
 
 // requestAge is how long a key finds its campaign (design §10).
