@@ -249,6 +249,9 @@ func printSchedule(w io.Writer, s shownSchedule, cron schedule.Cron) error {
 		what := o.Reason
 		if o.CampaignID != 0 {
 			what = strings.TrimSpace(fmt.Sprintf("campaign %d %s", o.CampaignID, o.State))
+			if o.Reason != "" {
+				what += ": " + oneLine(o.Reason)
+			}
 		}
 		row(t, clock(cron, &o.At), o.Outcome, what)
 	}

@@ -90,10 +90,11 @@ func TestAScheduleIsPausedResumedAndDeleted(t *testing.T) {
 	w.carryOut(made.Next[2].At.Add(7 * 24 * time.Hour))
 
 	shown := decode[shownSchedule](t, w.want(0, "schedule", "show", "spring", "--json"))
+	const stoppedBy = "it was planned and not started: 4 recipients are eligible, which is not what --expect-recipients allows; look at the list, and at the skip reasons of its plan"
 	want := []struct {
 		outcome, reason string
 		state           campaign.State
-	}{{"launched", "", campaign.Cancelled}, {"skipped", "no daemon launched it within 2h0m0s", ""}, {"skipped", "the schedule was paused: summer break", ""}, {"launched", "", campaign.Running}}
+	}{{"launched", stoppedBy, campaign.Cancelled}, {"skipped", "no daemon launched it within 2h0m0s", ""}, {"skipped", "the schedule was paused: summer break", ""}, {"launched", "", campaign.Running}}
 	if len(shown.Occurrences) != len(want) {
 		t.Fatalf("occurrences: %+v", shown.Occurrences)
 	}
@@ -107,11 +108,12 @@ func TestAScheduleIsPausedResumedAndDeleted(t *testing.T) {
 	if !strings.Contains(status.stdout, made.Next[0].Local) {
 		t.Errorf("the campaign's key is not its moment %s:\n%s", made.Next[0].Local, status.stdout)
 	}
-	if got := w.want(0, "campaign", "status", stopped); !strings.Contains(got.stdout, "cancelled, because") || !strings.Contains(got.stdout, "4 recipients are eligible") {
+	if got := w.want(0, "campaign", "status", stopped); !strings.Contains(got.stdout, "cancelled, because "+stoppedBy) {
 		t.Errorf("a campaign that the guard stopped does not say so:\n%s", got.stdout)
 	}
+	w.want(0, "campaign", "cancel", "1", "--yes", "--reason", "wrong price")
 	printed := w.want(0, "schedule", "show", "spring").stdout
-	for _, part := range []string{"Europe/Berlin", "summer break", "campaign 1 running", "09:00 CE"} {
+	for _, part := range []string{"campaign " + stopped + " cancelled: " + stoppedBy, "Europe/Berlin", "summer break", "campaign 1 cancelled: wrong price", "09:00 CE"} {
 		if !strings.Contains(printed, part) {
 			t.Errorf("show lacks %q:\n%s", part, printed)
 		}

@@ -58,7 +58,7 @@ const (
 type Occurrence struct {
 	At         time.Time `json:"at"`
 	Outcome    string    `json:"outcome"`     // launched or skipped
-	Reason     string    `json:"reason"`      // why it was skipped; empty otherwise
+	Reason     string    `json:"reason"`      // why it was skipped, or its campaign cancelled; empty otherwise
 	CampaignID ID        `json:"campaign_id"` // 0 where it was skipped
 	State      State     `json:"state"`       // of that campaign; empty where there is none
 }

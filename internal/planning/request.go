@@ -83,15 +83,22 @@ func (q *Requests) planAndStart(ctx context.Context, r campaign.LaunchRequest, n
 	if !r.Planned {
 		plan, err := q.plan(ctx, r, now)
 		if err != nil {
-			return err
+			return fmt.Errorf("it cannot be planned: %w", err)
 		}
 		eligible = plan.Eligible
 	}
 	if !r.Expect.Holds(eligible) {
-		return campaign.ErrGuard.With(fmt.Sprintf("%d recipients are eligible, which is not what --expect-recipients allows", eligible), "")
+		are := "recipients are"
+		if eligible == 1 {
+			are = "recipient is"
+		}
+		return campaign.ErrGuard.With(fmt.Sprintf("it was planned and not started: %d %s eligible, which is not what --expect-recipients allows", eligible, are),
+			"look at the list, and at the skip reasons of its plan")
 	}
-	_, _, err := q.Store.Launch(ctx, r.Campaign)
-	return err
+	if _, _, err := q.Store.Launch(ctx, r.Campaign); err != nil {
+		return fmt.Errorf("it was planned and cannot be started: %w", err)
+	}
+	return nil
 }
 
 func (q *Requests) plan(ctx context.Context, r campaign.LaunchRequest, now time.Time) (campaign.Plan, error) {
@@ -136,7 +143,7 @@ const (
 	lastGap  = 5 * time.Minute
 )
 
-// failed cancels a campaign that cannot be planned as it was asked for, and has
+// failed cancels a campaign that cannot be planned or started as it was asked for, and has
 // everything else tried again until its time has passed.
 func (q *Requests) failed(ctx context.Context, r campaign.LaunchRequest, failure error, now time.Time) error {
 	if ctx.Err() != nil {
@@ -145,7 +152,7 @@ func (q *Requests) failed(ctx context.Context, r campaign.LaunchRequest, failure
 	log := q.Log.With("campaign_id", r.Campaign)
 	reason := describe(failure)
 	if !temporary(failure) {
-		log.Warn("a requested campaign cannot be planned and was cancelled; campaign status says why")
+		log.Warn("a requested campaign was cancelled; campaign status says why")
 		return q.Store.FailRequest(ctx, r, reason)
 	}
 	gap := min(firstGap<<min(r.Tries, 16), lastGap)
@@ -153,7 +160,7 @@ func (q *Requests) failed(ctx context.Context, r campaign.LaunchRequest, failure
 	if until.After(r.ExpiresAt) {
 		until = r.ExpiresAt.Add(time.Second)
 	}
-	log.Warn("a requested campaign cannot be planned yet; campaign status says why", "again", until)
+	log.Warn("a requested campaign cannot be planned or started yet; campaign status says why", "again", until)
 	return q.Store.DelayRequest(ctx, r, reason, until)
 }
 
@@ -171,7 +178,7 @@ func temporary(err error) bool {
 
 // describe gives a failure with its remedy, for "campaign status".
 func describe(err error) string {
-	reason := "it cannot be planned: " + err.Error()
+	reason := err.Error()
 	var known *campaign.Error
 	if errors.As(err, &known) && known.Hint != "" {
 		reason += "; " + known.Hint
