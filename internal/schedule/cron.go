@@ -14,6 +14,8 @@ package schedule
 
 import (
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 	_ "time/tzdata" // where the system has no time zones
@@ -52,7 +54,7 @@ func Parse(text, zone string) (Cron, error) {
 	if strings.HasPrefix(fields, "@every") {
 		return Cron{}, campaign.ErrInvalid.With("schedule.cron: @every has no place on a clock", hint)
 	}
-	spec, err := cron.ParseStandard(fields)
+	spec, err := cron.ParseStandard(withSundays(fields))
 	if err != nil {
 		return Cron{}, campaign.ErrInvalid.With("schedule.cron: "+err.Error(), hint)
 	}
@@ -61,6 +63,42 @@ func Parse(text, zone string) (Cron, error) {
 		return Cron{}, campaign.ErrInvalid.With(fmt.Sprintf("schedule.cron: %q never comes", fields), hint)
 	}
 	return c, nil
+}
+
+// withSundays writes the day of the week 7 as 0: crontab takes both for Sunday,
+// the library ends at 6. A range to 7 becomes the list of its days. What is wrong
+// stays as it is, for the library to say so.
+func withSundays(line string) string {
+	fields := strings.Fields(line)
+	if len(fields) != 5 {
+		return line
+	}
+	parts := strings.Split(fields[4], ",")
+	for i, part := range parts {
+		days, by, stepped := strings.Cut(part, "/")
+		from, to, _ := strings.Cut(days, "-")
+		if days == "7" {
+			to = days
+		}
+		step, err := 1, error(nil)
+		if stepped {
+			step, err = strconv.Atoi(by)
+		}
+		first := slices.Index([]string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"}, strings.ToLower(from))
+		if n, err := strconv.Atoi(from); err == nil {
+			first = n
+		}
+		if last, _ := strconv.Atoi(to); last != 7 || first < 0 || first > 7 || err != nil || step < 1 {
+			continue
+		}
+		var list []string
+		for day := first; day <= 7; day += min(step, 7) {
+			list = append(list, strconv.Itoa(day%7))
+		}
+		parts[i] = strings.Join(list, ",")
+	}
+	fields[4] = strings.Join(parts, ",")
+	return strings.Join(fields, " ")
 }
 
 // Of gives the moments of a timetable.

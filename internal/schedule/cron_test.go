@@ -29,6 +29,12 @@ func TestNextCountsEachReadingOfTheWallClockOnce(t *testing.T) {
 		"a day left out":          {"0 9 * * *", "Pacific/Apia", "2011-12-29T20:00:00Z", []string{"2011-12-31T00:00+14:00", "2011-12-31T09:00+14:00"}},
 		"its own zone":            {"CRON_TZ=America/New_York 0 9 * * *", "Europe/Berlin", "2026-07-01T00:00:00Z", []string{"2026-07-01T09:00-04:00"}},
 		"a word":                  {"@monthly", "UTC", "2026-07-01T00:00:00Z", []string{"2026-08-01T00:00Z"}},
+		"7 is sunday":             {"30 2 * * 7", "UTC", "2026-07-01T00:00:00Z", []string{"2026-07-05T02:30Z", "2026-07-12T02:30Z"}},
+		"friday to 7":             {"0 9 * * 5-7", "UTC", "2026-07-01T00:00:00Z", []string{"2026-07-03T09:00Z", "2026-07-04T09:00Z", "2026-07-05T09:00Z", "2026-07-10T09:00Z"}},
+		"friday by name to 7":     {"0 9 * * fri-7/2", "UTC", "2026-07-01T00:00:00Z", []string{"2026-07-03T09:00Z", "2026-07-05T09:00Z", "2026-07-10T09:00Z"}},
+		"mondays and 7":           {"0 9 * * 1,7", "UTC", "2026-07-01T00:00:00Z", []string{"2026-07-05T09:00Z", "2026-07-06T09:00Z", "2026-07-12T09:00Z"}},
+		"0 to 7":                  {"0 9 * * 0-7", "UTC", "2026-07-04T10:00:00Z", []string{"2026-07-05T09:00Z", "2026-07-06T09:00Z"}},
+		"every other day to 7":    {"0 9 * * 1-7/2", "UTC", "2026-07-01T10:00:00Z", []string{"2026-07-03T09:00Z", "2026-07-05T09:00Z", "2026-07-06T09:00Z"}},
 		"leap day":                {"0 9 29 2 *", "UTC", "2026-07-01T00:00:00Z", []string{"2028-02-29T09:00Z"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -75,6 +81,9 @@ func TestParseRefuses(t *testing.T) {
 		"four fields":    {"0 9 * *", "UTC", "expected exactly 5 fields"},
 		"seconds":        {"0 0 9 * * *", "UTC", "expected exactly 5 fields"},
 		"beyond":         {"0 25 * * *", "UTC", "above maximum"},
+		"day 8":          {"0 9 * * 5-8", "UTC", "above maximum"},
+		"7 to friday":    {"0 9 * * 7-5", "UTC", "beyond end of range"},
+		"no step":        {"0 9 * * 1-7/0", "UTC", ""},
 		"an interval":    {"@every 1h", "UTC", "@every"},
 		"never":          {"0 9 30 2 *", "UTC", "never comes"},
 	} {
