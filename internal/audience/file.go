@@ -399,8 +399,9 @@ func (p *specParser) schedule(n node) campaign.Schedule {
 }
 
 var (
-	zonedLayouts   = []string{time.RFC3339, "2006-01-02T15:04Z07:00", "2006-01-02 15:04:05Z07:00", "2006-01-02 15:04Z07:00", "2006-01-02 15:04:05 Z07:00", "2006-01-02 15:04 Z07:00"}
-	zonelessLayout = regexp.MustCompile(`^\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?)?$`)
+	zonedLayouts    = []string{time.RFC3339, "2006-01-02T15:04Z07:00", "2006-01-02 15:04:05Z07:00", "2006-01-02 15:04Z07:00", "2006-01-02 15:04:05 Z07:00", "2006-01-02 15:04 Z07:00"}
+	zonelessLayouts = []string{"2006-01-02T15:04", "2006-01-02 15:04", "2006-01-02T15:04:05", "2006-01-02 15:04:05"}
+	zonelessPattern = regexp.MustCompile(`^\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?)?$`)
 )
 
 // time reads a moment. One without a zone is refused: whose nine o'clock?
@@ -421,12 +422,32 @@ func (p *specParser) time(n node) *time.Time {
 	if at, ok := p.zonelessTime(text); ok {
 		return &at
 	}
-	if zonelessLayout.MatchString(text) {
+	switch part := missingPart(text); {
+	case part != "":
+		p.fail(n, "its "+part+" does not exist", "look at the calendar; a moment is written as 2026-04-01T09:00:00+02:00")
+	case zonelessPattern.MatchString(text) && p.zone != nil && len(text) == len(time.DateOnly):
+		p.fail(n, "has no time of day", "write it as 2026-04-01T09:00")
+	case zonelessPattern.MatchString(text):
 		p.fail(n, "has no time zone", "write it in full with Z or an offset: 2026-04-01T09:00:00+02:00; or say whose clock with schedule.timezone: Europe/Berlin")
-	} else {
+	default:
 		p.fail(n, "is not a time", "write it as 2026-04-01T09:00:00+02:00")
 	}
 	return nil
+}
+
+// missingPart gives the part of a well-formed time that no calendar or clock has:
+// the day of 30 February, the hour of 25:00.
+func missingPart(text string) string {
+	for _, layout := range slices.Concat(zonedLayouts, zonelessLayouts, []string{time.DateOnly}) {
+		_, err := time.Parse(layout, text)
+		var wrong *time.ParseError
+		if errors.As(err, &wrong) {
+			if part, ok := strings.CutSuffix(wrong.Message, " out of range"); ok {
+				return strings.TrimPrefix(part, ": ")
+			}
+		}
+	}
+	return ""
 }
 
 var ratePattern = regexp.MustCompile(`^([0-9]+(?:\.[0-9]+)?)(?:\s*/\s*([a-z]+))?$`)

@@ -50,7 +50,7 @@ func (p *specParser) zonelessTime(text string) (time.Time, bool) {
 	if p.zone == nil {
 		return time.Time{}, false
 	}
-	for _, layout := range []string{"2006-01-02T15:04", "2006-01-02 15:04", "2006-01-02T15:04:05", "2006-01-02 15:04:05"} {
+	for _, layout := range zonelessLayouts {
 		if at, err := time.ParseInLocation(layout, text, p.zone); err == nil && at.Year() >= 2000 && at.Year() <= 9998 {
 			return at.UTC(), true
 		}
