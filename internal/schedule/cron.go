@@ -123,11 +123,11 @@ func (c Cron) Zone() *time.Location { return c.zone }
 func (c Cron) Next(after time.Time) time.Time {
 	// The library counts on a clock that never changes: the wall's reading, taken
 	// for UTC. What it shows is found in the zone afterwards.
-	for wall := reading(after.In(c.zone)); ; {
+	for wall := campaign.Reading(after.In(c.zone)); ; {
 		if wall = c.spec.Next(wall); wall.IsZero() {
 			return time.Time{} // it looks five years ahead
 		}
-		at := when(wall, c.zone)
+		at := campaign.MomentOf(wall, c.zone)
 		if !c.ends.IsZero() && at.After(c.ends) {
 			return time.Time{}
 		}
@@ -152,27 +152,3 @@ func (c Cron) Upcoming(after time.Time, n int) []time.Time {
 // Key names a moment on its own clock, 2026-04-01T09:00+02:00: with the offset,
 // so that no two moments share it.
 func (c Cron) Key(at time.Time) string { return at.In(c.zone).Format("2006-01-02T15:04Z07:00") }
-
-func reading(t time.Time) time.Time {
-	return time.Date(t.Year(), t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(), t.Nanosecond(), time.UTC)
-}
-
-// when gives the moment at which a zone's clock shows a reading: the first of
-// two, and for one that it leaves out the end of the gap.
-func when(wall time.Time, zone *time.Location) time.Time {
-	at := time.Date(wall.Year(), wall.Month(), wall.Day(), wall.Hour(), wall.Minute(), wall.Second(), wall.Nanosecond(), zone)
-	start, end := at.ZoneBounds()
-	switch shown := reading(at); {
-	case shown.After(wall): // left out; the library took the offset before the gap
-		return start
-	case shown.Before(wall): // ... or the one after it
-		return end
-	}
-	if !start.IsZero() {
-		_, before := start.Add(-time.Second).Zone()
-		if first := wall.Add(-time.Duration(before) * time.Second); first.Before(start) {
-			return first.In(zone)
-		}
-	}
-	return at
-}
