@@ -64,3 +64,24 @@ func TestParseSpecAtReadsTimesOnTheFilesClock(t *testing.T) {
 		t.Errorf("not_after is %v, want %v", spec.Schedule.NotAfter, want)
 	}
 }
+
+// The clock of a file leaves readings out and shows others twice: they count as
+// schedule.cron counts them.
+func TestTimesOfAFileCountAsCronDoes(t *testing.T) {
+	t.Parallel()
+	for at, want := range map[string]string{
+		"2027-03-28T01:59": "2027-03-28T00:59:00Z",
+		"2027-03-28T02:30": "2027-03-28T01:00:00Z", // left out: the end of the gap
+		"2027-03-28T03:00": "2027-03-28T01:00:00Z",
+		"2027-10-31T02:30": "2027-10-31T00:30:00Z", // shown twice: the first
+		"2027-10-31T03:00": "2027-10-31T02:00:00Z",
+	} {
+		spec, err := audience.ParseSpecAt([]byte(leastSpec+"schedule: {at: \""+at+"\", timezone: Europe/Berlin}\n"), "", time.Time{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := spec.Schedule.At.Format(time.RFC3339); got != want {
+			t.Errorf("%s in Berlin is %s, want %s", at, got, want)
+		}
+	}
+}

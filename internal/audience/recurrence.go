@@ -45,14 +45,15 @@ func zoneOf(name string) (*time.Location, bool) {
 }
 
 // zonelessTime reads a time of day without a zone on the clock of
-// schedule.timezone. A date alone is no moment.
+// schedule.timezone, where the change to summer time and back counts as it does
+// for cron. A date alone is no moment.
 func (p *specParser) zonelessTime(text string) (time.Time, bool) {
 	if p.zone == nil {
 		return time.Time{}, false
 	}
 	for _, layout := range zonelessLayouts {
-		if at, err := time.ParseInLocation(layout, text, p.zone); err == nil && at.Year() >= 2000 && at.Year() <= 9998 {
-			return at.UTC(), true
+		if wall, err := time.Parse(layout, text); err == nil && wall.Year() >= 2000 && wall.Year() <= 9998 {
+			return campaign.MomentOf(wall, p.zone).UTC(), true
 		}
 	}
 	return time.Time{}, false
