@@ -211,6 +211,8 @@ webhooks say of them. Messages stay as rows that name nobody, so that everything
 still adds up; what waits for the person ends, skipped or failed. A keyed hash stays
 on the suppression list: a later import of the number is skipped as suppressed, and
 webhooks that come later do not bring the person back.`,
+			`A number that nobody has is put on the suppression list all the same, with a
+warning; "suppress remove" takes it off.`,
 			`Files outside the database (lists, exports, backups) are not touched. Asks first;
 without a terminal --yes is needed. An interrupted run is simply repeated.`,
 			examples(`contact forget +491701234567 --yes`)),
@@ -238,6 +240,11 @@ func (p *program) contactForget(c *cli.Context) error {
 	})
 	if err != nil {
 		return err
+	}
+	if done == (campaign.Forgotten{}) {
+		// Wanted where somebody asks to be left alone before we know them; a mistyped
+		// number keeps a stranger away for ever.
+		p.warn("nobody with this number was known; it is on the suppression list now, for good: if it was mistyped, campaignctl suppress remove NUMBER takes it off")
 	}
 	return p.result(c, done, func(w io.Writer) error {
 		_, err := fmt.Fprintf(w, "erased: %s, %s, %s, %s\n", plural(done.Contacts, "contact"), plural(done.Messages, "message"),

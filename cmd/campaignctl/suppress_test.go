@@ -55,8 +55,8 @@ func TestForgottenPeopleAreGone(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	wantError(t, w.session, 7, "has to be confirmed", "--yes", "contact", "forget", "+491701234567")
-	if done := decode[campaign.Forgotten](t, w.want(0, "contact", "forget", "0170 1234567", "--country", "DE", "--yes", "--json")); done.Contacts != 1 {
-		t.Errorf("%+v", done)
+	if got := w.want(0, "contact", "forget", "0170 1234567", "--country", "DE", "--yes", "--json"); decode[campaign.Forgotten](t, got).Contacts != 1 || got.stderr != "" {
+		t.Errorf("%+v", got)
 	}
 	wantError(t, w.session, 3, "on the suppression list", "", "contact", "show", "+491701234567")
 	if list := decode[suppressionList](t, w.want(0, "suppress", "list", "--json")); list.Forgotten != 1 || len(list.People) != 0 {
@@ -65,6 +65,26 @@ func TestForgottenPeopleAreGone(t *testing.T) {
 	w.want(0, "contact", "import", w.write("vips.csv", contactsCSV), "--list", "again", "--opted-in", "test")
 	if who := decode[contactView](t, w.want(0, "contact", "show", "+491701234567", "--json")); who.Skip.Utility != campaign.ReasonSuppressed {
 		t.Errorf("imported again: %+v", who.Skip)
+	}
+}
+
+// It is wanted that somebody unknown can be kept away, and a mistyped number is
+// somebody unknown.
+func TestForgettingAStrangerWarnsAndCanBeUndone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	got := w.want(0, "contact", "forget", "+491708888888", "--yes", "--quiet")
+	for _, part := range []string{"nobody with this number was known", "on the suppression list now", "campaignctl suppress remove NUMBER"} {
+		if !strings.Contains(got.stderr, part) {
+			t.Errorf("the warning lacks %q: %q", part, got.stderr)
+		}
+	}
+	if strings.Contains(got.stderr, "8888") {
+		t.Errorf("the warning repeats the number: %q", got.stderr)
+	}
+	w.want(0, "suppress", "remove", "+491708888888")
+	if list := decode[suppressionList](t, w.want(0, "suppress", "list", "--json")); list.Forgotten != 0 {
+		t.Errorf("after its removal: %+v", list)
 	}
 }
 
