@@ -342,9 +342,10 @@ DECLARE
     v_state     text := 'pending';
     v_reason    text := '';
 BEGIN
-    IF p_key IS NULL OR p_key = '' OR length(p_key) > 255 THEN
+    -- Blanks are what a caller without a key joins together, as campaign.launch has it.
+    IF p_key IS NULL OR btrim(p_key, E' \t\r\n') = '' OR length(p_key) > 255 THEN
         RAISE EXCEPTION USING ERRCODE = 'WA007', COLUMN = 'idempotency_key', MESSAGE = place || 'there is no usable idempotency key',
-            DETAIL = 'idempotency_key: ' || CASE WHEN p_key <> '' THEN 'it is longer than 255 characters' ELSE 'it is empty' END,
+            DETAIL = 'idempotency_key: ' || CASE WHEN length(p_key) > 255 THEN 'it is longer than 255 characters' ELSE 'it is empty' END,
             HINT = 'idempotency_key: give what names this message in your own records, such as order-1234-shipped: a repeated call with it sends nothing twice';
     END IF;
     p_parameters := COALESCE(p_parameters, '{}');

@@ -201,6 +201,8 @@ func TestEnqueueRefusesBadArguments(t *testing.T) {
 	}{
 		{good.with("idempotency_key", nil), "WA007", "idempotency_key"},
 		{good.with("idempotency_key", ""), "WA007", "idempotency_key"},
+		{good.with("idempotency_key", "  "), "WA007", "idempotency_key"},
+		{good.with("idempotency_key", " \t\r\n"), "WA007", "idempotency_key"},
 		{good.with("idempotency_key", strings.Repeat("k", 256)), "WA007", "idempotency_key"},
 		{good.with("channel", "sales"), "WA002", "channel"},
 		{good.with("channel", nil), "WA002", "channel"},
