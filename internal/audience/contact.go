@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/text/language"
 
+	"github.com/campaignd/campaignd/internal/campaign"
 	"github.com/campaignd/campaignd/internal/phone"
 )
 
@@ -354,16 +355,12 @@ func (m *Mapper) language(text string) (string, error) {
 	return code, err
 }
 
-// knownZone accepts IANA names. "Local" would be the zone of the machine that
-// reads the file.
+// knownZone accepts IANA names.
 func (m *Mapper) knownZone(name string) bool {
 	if _, ok := m.zones.Load(name); ok {
 		return true
 	}
-	if name == "Local" {
-		return false
-	}
-	if _, err := time.LoadLocation(name); err != nil {
+	if _, ok := campaign.ZoneNamed(name); !ok {
 		return false
 	}
 	m.zones.Store(name, struct{}{})

@@ -76,6 +76,10 @@ func TestMapperRefusesCells(t *testing.T) {
 		{4, "Berlin", "not a time zone: write its IANA name"},
 		{4, "Local", "not a time zone"},
 		{4, "../../etc/passwd", "not a time zone"},
+		{4, "posixrules", "not a time zone"},
+		{4, "Factory", "not a time zone"},
+		{4, "localtime", "not a time zone"},
+		{4, "right/Europe/Berlin", "not a time zone"},
 	} {
 		row := audience.Row{Line: 3, Cells: append([]string(nil), good...)}
 		row.Cells[c.column] = c.value

@@ -144,6 +144,7 @@ func TestParseSpecRefuses(t *testing.T) {
 		"cap then what":       {with("frequency_cap: {messages: 2, per: 7d, then: wait}"), `line 6: frequency_cap.then: "wait" is none of skip, defer`, ""},
 		"timezone":            {with("schedule: {timezone: recipient}"), "line 6: schedule.timezone: recipient goes with a window", "IANA"},
 		"no such timezone":    {with("schedule: {timezone: Berlin}"), "line 6: schedule.timezone: is not a time zone", "Europe/Berlin"},
+		"timezone to be set":  {with("schedule: {timezone: Factory}"), "line 6: schedule.timezone: is not a time zone", "Europe/Berlin"},
 		"cron":                {with("schedule: {cron: '0 9 * * *'}"), "line 6: schedule.cron: needs a time zone", "Europe/Berlin"},
 		"cron and at":         {with("schedule: {cron: '0 9 * * *', timezone: UTC, at: 2026-04-01T09:00:00Z}"), "line 6: schedule.at: goes without cron only", ""},
 		"end without cron":    {with("schedule: {end: 2026-04-01T09:00:00Z}"), "line 6: schedule.end: goes with cron only", "not_after"},

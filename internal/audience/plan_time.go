@@ -32,7 +32,7 @@ func (p *Planner) checkWindow(in PlannerInput) error {
 	}
 	s := in.Spec.Schedule
 	if s.TimeZone != campaign.ZoneRecipient && s.TimeZone != "" {
-		if _, known := zoneOf(s.TimeZone); !known {
+		if _, known := campaign.ZoneNamed(s.TimeZone); !known {
 			return campaign.ErrInvalid.With(fmt.Sprintf("schedule.timezone: %q is not a time zone", s.TimeZone), "write an IANA name such as Europe/Berlin")
 		}
 	}

@@ -27,21 +27,12 @@ func (p *specParser) readZone(n node) {
 			name, _, _ = strings.Cut(rest, " ") // nearer to the times that it is about
 		}
 	}
-	if zone, ok := zoneOf(name); ok {
+	if zone, ok := campaign.ZoneNamed(name); ok {
 		p.zone = zone
 		if !p.now.IsZero() {
 			p.now = p.now.In(zone)
 		}
 	}
-}
-
-// zoneOf knows IANA names. "Local" and "" are what Go knows beside them.
-func zoneOf(name string) (*time.Location, bool) {
-	if name == "" || strings.EqualFold(name, "local") {
-		return nil, false
-	}
-	zone, err := time.LoadLocation(name)
-	return zone, err == nil
 }
 
 // zonelessTime reads a time of day without a zone on the clock of
@@ -64,7 +55,7 @@ func (p *specParser) zonelessTime(text string) (time.Time, bool) {
 func (p *specParser) recurrence(s *campaign.Schedule, n node, keys map[string]node) {
 	if zone, ok := keys["timezone"]; ok {
 		s.TimeZone = p.name(zone)
-		if _, known := zoneOf(s.TimeZone); !known && s.TimeZone != campaign.ZoneRecipient {
+		if _, known := campaign.ZoneNamed(s.TimeZone); !known && s.TimeZone != campaign.ZoneRecipient {
 			p.fail(zone, "is not a time zone", "write an IANA name such as Europe/Berlin or UTC")
 		}
 		_, window := keys["window"]

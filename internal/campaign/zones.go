@@ -7,6 +7,18 @@ import (
 	_ "time/tzdata" // a machine without a zone database sends at the same hours
 )
 
+// ZoneNamed knows IANA names and nothing that a machine has beside them: "" and
+// "Local", which Go knows, its own localtime and posixrules, the zones with leap
+// seconds, and Factory, which stands for a zone that nobody has set.
+func ZoneNamed(name string) (*time.Location, bool) {
+	switch first, _, _ := strings.Cut(strings.ToLower(name), "/"); first {
+	case "", "local", "localtime", "posixrules", "factory", "posix", "right":
+		return nil, false
+	}
+	zone, err := time.LoadLocation(name)
+	return zone, err == nil
+}
+
 // ZoneSetID names a ZoneSet in the database. Zero is no set: the message may be
 // sent at any hour.
 type ZoneSetID int16

@@ -47,8 +47,8 @@ func Parse(text, zone string) (Cron, error) {
 	if zone == "" || strings.EqualFold(zone, "local") || zone == campaign.ZoneRecipient {
 		return Cron{}, campaign.ErrInvalid.With("schedule.cron needs a time zone", "schedule.timezone: Europe/Berlin, or CRON_TZ=Europe/Berlin before the fields")
 	}
-	location, err := time.LoadLocation(zone)
-	if err != nil {
+	location, ok := campaign.ZoneNamed(zone)
+	if !ok {
 		return Cron{}, campaign.ErrInvalid.With(fmt.Sprintf("schedule.cron: there is no time zone %q", zone), "write an IANA name such as Europe/Berlin or UTC")
 	}
 	if strings.HasPrefix(fields, "@every") {

@@ -78,6 +78,7 @@ func TestParseRefuses(t *testing.T) {
 		"recipient":      {"0 9 * * *", "recipient", "needs a time zone"},
 		"this machine's": {"0 9 * * *", "Local", "needs a time zone"},
 		"unknown zone":   {"0 9 * * *", "Europe/Munich", `no time zone "Europe/Munich"`},
+		"no zone at all": {"0 9 * * *", "posixrules", `no time zone "posixrules"`},
 		"four fields":    {"0 9 * *", "UTC", "expected exactly 5 fields"},
 		"seconds":        {"0 0 9 * * *", "UTC", "expected exactly 5 fields"},
 		"beyond":         {"0 25 * * *", "UTC", "above maximum"},
