@@ -15,6 +15,10 @@ func TestWordsAreComparedWithoutCaseAccentsAndPunctuation(t *testing.T) {
 		"¡Parar!": "stop", "Arrêt": "stop", "arrêt": "stop", "ARRET": "stop", "DÉSABONNER": "stop",
 		"İPTAL": "stop", "iptal": "stop", "IPTAL": "stop", "Çık": "",
 		"СТОП": "stop", "إيقاف": "stop", "ايقاف": "stop", "बंद करें": "stop", "退订": "stop", "수신거부": "stop",
+		// Opt-out buttons of templates: those of the simulator, and what people write
+		// where the word is borrowed or another form of it is usual.
+		"No more offers": "stop", "Keine Angebote mehr": "stop", "ストップ": "stop", "ｽﾄｯﾌﾟ": "stop", "أوقف": "stop", "اوقف": "stop",
+		"no more": "", "offers": "", "no more offers?! when": "", "keine": "", "angebote": "",
 		"START": "start", "s’abonner": "start",
 		"please stop by tomorrow": "", "I will not stop": "", "stopped": "", "cancel": "", "": "", "👍": "",
 		strings.Repeat("stop ", 50): "", "stop\x00": "stop", "stop\xff": "stop",
