@@ -529,3 +529,20 @@ func TestWebhookTail(t *testing.T) {
 		t.Errorf("the event is %+v", event)
 	}
 }
+
+func TestOptInIsAFlagAsInAFile(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.want(0, "contact", "import", w.write("new.csv", "phone,first_name,voucher\n+491701111111,Di,D4\n"), "--list", "unasked")
+	path := w.write("spring.yaml", campaignFile)
+	for key, c := range map[string]struct {
+		flags    []string
+		eligible int64
+	}{"by default": {nil, 0}, "required": {[]string{"--opt-in", "required"}, 0}, "assumed": {[]string{"--opt-in", "assumed"}, 1}} {
+		args := append([]string{"campaign", "plan", "-f", path, "--key", key, "--list", "unasked", "--json"}, c.flags...)
+		if got := decode[campaign.Plan](t, w.want(0, args...)); got.Eligible != c.eligible {
+			t.Errorf("%s: %d are eligible: %+v", key, got.Eligible, got)
+		}
+	}
+	wantError(t, w.session, exitUsage, "opt_in", "assumed", "campaign", "plan", "-f", path, "--opt-in", "yes")
+}

@@ -35,6 +35,7 @@ func specFlags() []cli.Flag {
 		&cli.StringFlag{Name: "window", Category: categorySimple, Usage: "only at these `HOURS` of each recipient's clock: 09:00-20:00, or preset for their country's"},
 		&cli.StringFlag{Name: "days", Category: categorySimple, Usage: "only on these `DAYS`, such as mon-fri or mon,wed"},
 		&cli.StringFlag{Name: "timezone", Category: categorySimple, Usage: "whose clock counts: `ZONE` is recipient or a name such as Europe/Berlin"},
+		&cli.StringFlag{Name: "opt-in", Category: categorySimple, Usage: "marketing to people whose opt-in is not known here: `required|assumed` (default: required)"},
 		&cli.StringFlag{Name: "frequency-cap", Category: categorySimple, Usage: "skip who got so much marketing: `MESSAGES/TIME`, such as 2/7d"},
 		&cli.StringFlag{Name: "cron", Category: categorySimple, Usage: "again and again, when `CRON` says: \"0 9 * * 1\" is Mondays at nine"},
 		&cli.StringFlag{Name: "end", Category: categorySimple, Usage: "with --cron: not after `TIME`"},
@@ -53,7 +54,7 @@ func parameterFlag(usage string) cli.Flag {
 var specKeys = []struct{ flag, key string }{
 	{"name", "name"}, {"key", "key"}, {"channel", "channel"}, {"rate", "rate"},
 	{"template", "template.name"}, {"at", "schedule.at"}, {"not-after", "schedule.not_after"},
-	{"window", "schedule.window"}, {"days", "schedule.days"}, {"timezone", "schedule.timezone"}, {"frequency-cap", "frequency_cap"},
+	{"window", "schedule.window"}, {"days", "schedule.days"}, {"timezone", "schedule.timezone"}, {"frequency-cap", "frequency_cap"}, {"opt-in", "opt_in"},
 	{"cron", "schedule.cron"}, {"end", "schedule.end"}, {"late", "schedule.late"},
 	{"on-unknown", "on_unknown"}, {"us-marketing", "us_marketing"}, {"us-territories", "us_territories"},
 }
