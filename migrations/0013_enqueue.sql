@@ -3,7 +3,8 @@
 -- path; session_user, which they cannot change, is the caller.
 --
 -- None of them takes the locks of a claim: a caller's transaction may stay open
--- for minutes, and a pause would wait for it. A message that is written here was
+-- for minutes, and a pause would wait for it. cancel_message and opt_in lock rows:
+-- a claim passes over these, and asks again a second later. A message that is written here was
 -- never seen by anybody before the commit, and the claim checks holds, deadlines,
 -- opt-outs and suppression under its own locks.
 --
