@@ -24,8 +24,8 @@ const claimLife = 10 * time.Second
 // POST.
 func (s *Sender) turn(ctx context.Context, ch *channel, p *pump, ticket *throttle.Ticket) {
 	defer ticket.Cancel()
-	started := s.Now()
-	validity := campaign.NewValidity(started, claimLife, s.Now)
+	begun := s.Now()
+	started := begun
 	news := p.news()
 	takes := s.takes[0]
 	if p.high {
@@ -48,9 +48,15 @@ func (s *Sender) turn(ctx context.Context, ch *channel, p *pump, ticket *throttl
 		if !taken.Again {
 			break
 		}
-		// Another message to the same person is in the batch: let it go first.
+		// Another message to the same person is in the batch: let it go first. Or
+		// somebody else keeps the message: then the next one may be free.
 		time.Sleep(time.Millisecond)
+		if started = s.Now(); started.Sub(begun) > claimLife {
+			p.heard(false, news) // all of them are kept: not again at once
+			return
+		}
 	}
+	validity := campaign.NewValidity(started, claimLife, s.Now)
 	p.heard(taken.Message != 0, news)
 	if taken.Message == 0 {
 		return

@@ -264,6 +264,39 @@ func TestWorkerAsksAgainForTheSecondMessageOfAPerson(t *testing.T) {
 	}
 }
 
+// Somebody keeps the message locked: it is posted however long that took, and a
+// worker does not ask for ever.
+func TestWorkerAsksForWhatOthersKeep(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		kept time.Duration
+		want int
+	}{{claimLife - time.Second, 1}, {time.Hour, 0}} {
+		synctest.Test(t, func(t *testing.T) {
+			begun := time.Now()
+			m := &memory{}
+			m.claim = func(turn campaign.Turn) campaign.Claimed {
+				time.Sleep(100 * time.Millisecond)
+				if time.Since(begun) < c.kept {
+					return campaign.Claimed{Again: true}
+				}
+				return ok(turn)
+			}
+			s := start(t, m, 0, accept)
+			defer s.Close()
+			if err := work(t.Context(), s, 7); err != nil {
+				t.Fatal(err)
+			}
+			if len(m.outcomes) != c.want || c.want == 1 && m.outcomes[0].Answer.Kind != campaign.AnswerAccepted {
+				t.Errorf("kept for %v: %+v", c.kept, m.outcomes)
+			}
+			if waited := time.Since(begun); waited > claimLife+time.Second {
+				t.Errorf("kept for %v: asked for %v", c.kept, waited)
+			}
+		})
+	}
+}
+
 // A claim that came too late is given back, not posted: the design's 10 s.
 func TestWorkerAbandonsAnOldClaim(t *testing.T) {
 	t.Parallel()
