@@ -193,6 +193,8 @@ func (s *Store) applyInbound(ctx context.Context, channel campaign.ChannelID, e 
 
 // noteMessage stores an inbound message, without its text, and reports whether it
 // opened a service window. Events of the system are about a person and open none.
+// A repeated one says the same again: what follows from it comes after the commit,
+// and may not have been done.
 func (s *Store) noteMessage(ctx context.Context, tx pgx.Tx, channel campaign.ChannelID, who writer, e campaign.Event) (bool, error) {
 	if e.ID == "" {
 		return false, nil
@@ -205,9 +207,9 @@ func (s *Store) noteMessage(ctx context.Context, tx pgx.Tx, channel campaign.Cha
 	if !e.At.IsZero() {
 		at = &e.At
 	}
-	tag, err := tx.Exec(ctx, inboundReplySQL, pgx.StrictNamedArgs{"channel": channel, "provider": plainText(e.ID), "context": plainText(e.ContextID),
+	_, err := tx.Exec(ctx, inboundReplySQL, pgx.StrictNamedArgs{"channel": channel, "provider": plainText(e.ID), "context": plainText(e.ContextID),
 		"type": plainText(e.Type), "contact": who.contact, "payload": payload})
-	if err != nil || tag.RowsAffected() == 0 || who.matchKey == "" || e.Type == "system" || e.Type == "request_welcome" {
+	if err != nil || who.matchKey == "" || e.Type == "system" || e.Type == "request_welcome" {
 		return false, err
 	}
 	var opened bool

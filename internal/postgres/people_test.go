@@ -288,6 +288,36 @@ func TestAServiceWindowTriesOnceMore(t *testing.T) {
 	f.counts(t)
 }
 
+// The daemon ends between the commit of what somebody wrote and what follows from
+// it: the delivery is applied anew.
+func TestAServiceWindowIsNotForgottenByACrash(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, 1)
+	f.send(t)
+	wrote := f.inbound(0, "wamid.in", "hello", "")
+	wrote.At = time.Now().Add(-time.Minute).Truncate(time.Second)
+	if _, err := f.deliver(t, []campaign.Event{wrote}); err != nil {
+		t.Fatal(err)
+	}
+	failed := f.status(0, "failed") // as if it had been applied before what the person wrote
+	failed.Failure = &campaign.Failure{Code: "130472", Class: campaign.Final}
+	if _, err := f.deliver(t, []campaign.Event{failed}); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if _, err := f.deliver(t, []campaign.Event{wrote}); err != nil {
+			t.Fatal(err)
+		}
+		if got := f.stateOf(t, 0); got != "deferred/service_window" {
+			t.Errorf("applied anew: %s", got)
+		}
+	}
+	var replies int
+	if err := f.pool.QueryRow(t.Context(), `SELECT count(*) FROM campaign.replies`).Scan(&replies); err != nil || replies != 1 {
+		t.Errorf("%d replies, %v", replies, err)
+	}
+}
+
 func TestARestDoesNotCountInsideAServiceWindow(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, 3)
