@@ -249,8 +249,8 @@ type node struct {
 
 	cmd     *exec.Cmd
 	exited  chan struct{}
+	expect  *atomic.Bool // somebody is killing or stopping this process
 	started time.Time
-	expect  atomic.Bool            // somebody is killing or stopping it
 	ready   atomic.Bool            // it has taken work since its start
 	paused  atomic.Bool            // stopped by SIGSTOP
 	ended   atomic.Pointer[string] // how it ended although nobody here asked it to
@@ -277,7 +277,7 @@ func (n *node) start(ctx context.Context) error {
 			break
 		}
 		if n.ready.Load() {
-			go n.watch(n.cmd, n.exited)
+			go n.watch(n.cmd, n.exited, n.expect)
 			return nil
 		}
 		if time.Since(began) > time.Minute {
@@ -304,9 +304,8 @@ func (n *node) startOnce() error {
 		return err
 	}
 	exited := make(chan struct{})
-	n.cmd, n.exited, n.started = cmd, exited, time.Now()
+	n.cmd, n.exited, n.expect, n.started = cmd, exited, new(atomic.Bool), time.Now()
 	n.ready.Store(false)
-	n.expect.Store(false)
 	go func() {
 		_ = cmd.Wait() // read from the state
 		close(exited)
@@ -315,10 +314,11 @@ func (n *node) startOnce() error {
 }
 
 // watch notes a daemon that took work and then ended although nobody here asked
-// it to: a daemon outlives its database.
-func (n *node) watch(cmd *exec.Cmd, exited chan struct{}) {
+// it to: a daemon outlives its database. Its successor may have been started when
+// this is read, so everything here belongs to the process and not to the node.
+func (n *node) watch(cmd *exec.Cmd, exited chan struct{}, expect *atomic.Bool) {
 	<-exited
-	if !n.expect.Load() {
+	if !expect.Load() {
 		how := fmt.Sprintf("%s ended at %s although it was not asked to: %v", n.name, time.Now().Format("15:04:05.000"), cmd.ProcessState)
 		n.ended.CompareAndSwap(nil, &how)
 	}
