@@ -48,7 +48,7 @@ func TestAStopIsConfirmedOnceAcrossRestarts(t *testing.T) {
 		stop(1, 0)
 	}
 	stop(2, 25*time.Hour) // outside the window
-	for deadline := time.Now().Add(30 * time.Second); told()[person(1)] == 0; {
+	for deadline := time.Now().Add(30 * time.Second); told()[person(1)] == 0; time.Sleep(100 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("nobody was told")
 		}
@@ -72,7 +72,7 @@ func TestAStopIsConfirmedOnceAcrossRestarts(t *testing.T) {
 	daemon.done <- nil
 	w.daemon()
 	w.ctl(0, "channel", "resume", "sales")
-	for deadline := time.Now().Add(30 * time.Second); told()[person(3)] == 0; {
+	for deadline := time.Now().Add(30 * time.Second); told()[person(3)] == 0; time.Sleep(100 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("what waited was not sent")
 		}
@@ -82,6 +82,5 @@ func TestAStopIsConfirmedOnceAcrossRestarts(t *testing.T) {
 	if n := told(); len(n) != 2 || n[person(1)] != 1 || n[person(3)] != 1 {
 		t.Errorf("told: %v", n)
 	}
-	time.Sleep(300 * time.Millisecond) // the ledger is written every 100 ms
-	w.ctl(0, "campaign", "verify", "--ledger", w.ledger)
+	w.verify()
 }

@@ -227,5 +227,5 @@ func TestNodeCutOffFromTheDatabase(t *testing.T) {
 	}
 	t.Logf("%d POSTs; %d of the node after the cut, %.1f/s when its lease had ended, back after %v; at most %d within a second",
 		len(s.at), provider.between(cut, up), alone, again.Sub(up).Round(time.Second), s.most())
-	w.verify()
+	w.verify("spring")
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -38,20 +37,11 @@ type seen struct {
 	taken map[string]int
 }
 
-// provider reads the provider's ledger, which is written every 100 ms.
+// provider reads the provider's ledger.
 func (w *world) provider() seen {
 	w.t.Helper()
-	time.Sleep(300 * time.Millisecond)
-	data, err := os.ReadFile(w.ledger)
-	if err != nil {
-		w.t.Fatal(err)
-	}
 	s := seen{taken: map[string]int{}}
-	for line := range strings.Lines(string(data)) {
-		var e campaign.LedgerEntry
-		if err := json.Unmarshal([]byte(line), &e); err != nil {
-			w.t.Fatal(err)
-		}
+	for _, e := range w.entries() {
 		s.at = append(s.at, e.At)
 		if e.ID != "" {
 			s.taken[e.To]++

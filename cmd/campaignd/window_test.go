@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 	"strconv"
@@ -120,19 +119,9 @@ schedule: {window: "%s-%s", timezone: recipient}
 			len(s.Waiting) > 0 && s.Waiting[0].Reason == campaign.ReasonWindow
 	})
 	end := time.Now()
-	time.Sleep(300 * time.Millisecond) // the ledger is written every 100 ms
-
-	data, err := os.ReadFile(w.ledger)
-	if err != nil {
-		t.Fatal(err)
-	}
 	sent := map[string]int{}
 	var before, after, opened, closed int
-	for line := range strings.Lines(string(data)) {
-		var e campaign.LedgerEntry
-		if err := json.Unmarshal([]byte(line), &e); err != nil {
-			t.Fatal(err)
-		}
+	for _, e := range w.entries() {
 		number := "+" + strings.TrimPrefix(e.To, "+")
 		zones := where[number]
 		if len(zones) == 0 {
@@ -178,7 +167,7 @@ schedule: {window: "%s-%s", timezone: recipient}
 	}
 	t.Logf("%d people, %d POSTs before the turn and %d after it; %d of %d in time before it closed; %d wait for %d hours of theirs",
 		people, before, after, closed, closers, waiting, len(s.Waiting))
-	w.verify()
+	w.verify("spring")
 }
 
 func pow10(n int) int {

@@ -26,43 +26,43 @@ func (e entry) taken() bool { return e.ID != "" }
 type ledger struct {
 	path    string
 	mu      sync.Mutex
+	read    int64 // bytes
 	entries []entry
 }
 
 func followLedger(ctx context.Context, path string) *ledger {
 	l := &ledger{path: path}
 	go func() {
-		var read int64
 		for ctx.Err() == nil {
-			read = l.readOn(read)
+			l.readOn()
 			time.Sleep(25 * time.Millisecond)
 		}
 	}()
 	return l
 }
 
-// readOn takes up complete lines after an offset and returns the next one.
-func (l *ledger) readOn(from int64) int64 {
+// readOn takes up the complete lines that were written since.
+func (l *ledger) readOn() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	file, err := os.Open(l.path)
 	if err != nil {
-		return from
+		return
 	}
 	defer file.Close()
-	if _, err := file.Seek(from, 0); err != nil {
-		return from
+	if _, err := file.Seek(l.read, 0); err != nil {
+		return
 	}
 	reader := bufio.NewReader(file)
 	for {
 		line, err := reader.ReadBytes('\n')
 		if err != nil {
-			return from // half a line: the rest of it comes
+			return // half a line: the rest of it comes
 		}
-		from += int64(len(line))
+		l.read += int64(len(line))
 		var e entry
 		if json.Unmarshal(bytes.TrimSpace(line), &e) == nil {
-			l.mu.Lock()
 			l.entries = append(l.entries, e)
-			l.mu.Unlock()
 		}
 	}
 }

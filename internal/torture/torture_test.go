@@ -114,6 +114,9 @@ func TestTorture(t *testing.T) {
 	watching()
 	watchers.Wait()
 
+	// To show its ledger the provider writes what it has of it.
+	w.waitFor(30*time.Second, "the whole ledger", func() bool { return answers(w.simulator + "/simulator/ledger") })
+	w.ledger.readOn()
 	v := compare(newRecipients(o.recipients, o.seed), w.exported(), w.ledger.all())
 	t.Logf("\n%s", table(o, c, w, v, seen.count(), struck, tail, held))
 	for _, complaint := range v.complaints {
