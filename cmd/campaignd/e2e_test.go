@@ -559,6 +559,8 @@ func TestTheProvidersWordsHoldAndLift(t *testing.T) {
 
 	w.post("/simulator/account", `{"event":"ACCOUNT_RESTRICTION"}`)
 	w.holds("account " + campaign.SourceAccount)
+	// What was claimed before the hold may be on its way.
+	w.until("nothing under way", func(s campaign.Status) bool { return s.Counts[campaign.Sending] == 0 })
 	before := len(w.entries())
 	time.Sleep(time.Second)
 	if after := len(w.entries()); after != before {
