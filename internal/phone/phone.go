@@ -196,7 +196,7 @@ func parseByLibrary(digits string) (Number, *Error) {
 	if err != nil {
 		return Number{}, libraryError(err, digits)
 	}
-	return check(n)
+	return checkLeft(n, digits)
 }
 
 // parseDoubleZero reads a number that begins with 00, digits being all of it
@@ -212,7 +212,7 @@ func parseDoubleZero(digits, rest, region string) (Number, *Error) {
 	if libErr != nil {
 		return n, err
 	}
-	dialled, dialledErr := check(parsed)
+	dialled, dialledErr := checkLeft(parsed, digits)
 	if dialledErr != nil {
 		return n, err
 	}
@@ -243,7 +243,7 @@ func parseNational(digits, region string) (Number, *Error) {
 	if libErr != nil {
 		return Number{}, libraryError(libErr, digits)
 	}
-	national, nationalErr := check(parsed)
+	national, nationalErr := checkLeft(parsed, digits)
 	code := strconv.Itoa(cc)
 	if !strings.HasPrefix(digits, code) || int(parsed.GetCountryCode()) != cc {
 		return national, nationalErr
@@ -265,6 +265,32 @@ func parseNational(digits, region string) (Number, *Error) {
 		return Number{}, &Error{CodeAmbiguous, "begins with the calling code of " + region + " and can be read in two ways: write it with + or with the leading " + trunk}
 	}
 	return national, nil
+}
+
+// checkLeft is check for a number of which the library may have left some digits
+// away, and we too: trunk zeros, codes of carriers, the old prefixes of mobiles.
+// The form that is left must say by itself what it says now, or it would be stored
+// and then refused when it is read the next time. What was left as it was given
+// has been looked at already.
+func checkLeft(n *phonenumbers.PhoneNumber, given string) (Number, *Error) {
+	number, err := check(n)
+	if err != nil || number.E164 == "+"+given {
+		return number, err
+	}
+	again, ok := parseByRange(number.E164[1:])
+	if !ok {
+		left, libErr := phonenumbers.Parse(number.E164, "")
+		if libErr != nil {
+			return Number{}, libraryError(libErr, number.E164[1:])
+		}
+		if again, err = check(left); err != nil {
+			return Number{}, err
+		}
+	}
+	if again.E164 != number.E164 || again.Country != number.Country {
+		return Number{}, invalid(n)
+	}
+	return number, nil
 }
 
 // check decides over a number outside +1 by the library's metadata, corrected

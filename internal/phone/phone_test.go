@@ -147,6 +147,9 @@ func TestParseSaysWhyNot(t *testing.T) {
 		{"+44 7999", "", phone.CodeTooShort},
 		{"+34 112345678", "", phone.CodeInvalid},
 		{"+55 85 1654-1234", "", phone.CodeInvalid},
+		// Without one of the zeros it looked like an old mobile number, of an area
+		// that would begin with the other.
+		{"+5500170000000", "", phone.CodeInvalid},
 		{"US.13491208655302741918", "", phone.CodeBSUID},
 		{"us.ENT.13491208655302741918", "US", phone.CodeBSUID},
 		{"4.91512E+11", "DE", phone.CodeScientific},
