@@ -144,6 +144,9 @@ func TestParseSaysWhyNot(t *testing.T) {
 		{strings.Repeat("1", 200), "DE", phone.CodeTooLong},
 		{"+99912345678", "", phone.CodeCallingCode},
 		{"+21012345678", "", phone.CodeCallingCode},
+		{"+0491512345678", "", phone.CodeCallingCode},
+		{"+0822112345", "", phone.CodeCallingCode},
+		{"+0000821000000", "", phone.CodeCallingCode},
 		{"+44 7999", "", phone.CodeTooShort},
 		{"+34 112345678", "", phone.CodeInvalid},
 		{"+55 85 1654-1234", "", phone.CodeInvalid},
@@ -281,7 +284,7 @@ func TestParseIsIdempotent(t *testing.T) {
 		if again.E164 != n.E164 || again.Country != n.Country || again.NANP != n.NANP || !slices.Equal(again.TimeZones, n.TimeZones) {
 			t.Fatalf("%q gave %+v, then %+v", input, n, again)
 		}
-		if len(n.E164) < 7 || len(n.E164) > 16 || n.E164[0] != '+' {
+		if len(n.E164) < 7 || len(n.E164) > 16 || n.E164[0] != '+' || n.E164[1] == '0' {
 			t.Fatalf("%q gave %q, which is not E.164", input, n.E164)
 		}
 	})

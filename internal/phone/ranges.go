@@ -59,6 +59,9 @@ func rangeNumber(text string) uint32 {
 // is what the library would say after reading all of it: seventy times faster.
 // digits begin with the calling code.
 func countryByRange(digits string) (string, bool) {
+	if strings.HasPrefix(digits, "0") {
+		return "", false // no calling code does, and the keys are numbers: 0082 would be 82
+	}
 	table := ranges()
 	prefix := uint32(0)
 	for i := range min(len(digits), maxPrefix) {
