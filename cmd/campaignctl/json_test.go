@@ -1,7 +1,7 @@
 package main
 
 import (
-	"bytes"
+	"bufio"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -201,17 +201,24 @@ func TestWatchPrintsALineForEachStatus(t *testing.T) {
 	w.want(0, "campaign", "launch", "spring", "--yes")
 	watch := exec.Command(builtProgram, "campaign", "watch", "spring", "--json", "--interval", "100ms")
 	watch.Dir, watch.Env = w.dir, w.env
-	var out bytes.Buffer
-	watch.Stdout = &out
+	out, err := watch.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := watch.Start(); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(600 * time.Millisecond)
-	w.work("spring", accepted)
+	timer := time.AfterFunc(time.Minute, func() { _ = watch.Process.Kill() })
+	defer timer.Stop()
+	var lines []string
+	for scan := bufio.NewScanner(out); scan.Scan(); {
+		if lines = append(lines, scan.Text()); len(lines) == 1 {
+			w.work("spring", accepted)
+		}
+	}
 	if err := watch.Wait(); err != nil {
 		t.Fatalf("watch ended with %v", err)
 	}
-	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
 	if len(lines) < 2 {
 		t.Fatalf("%d lines", len(lines))
 	}
