@@ -353,14 +353,18 @@ func TestSendWritesNothing(t *testing.T) {
 		t.Parallel()
 
 		arrived := make(chan struct{})
-		p := serve(t, func(conn *net.TCPConn) bool { close(arrived); io.Copy(io.Discard, conn); return false })
-		client := newClient(t, dialog360.Config{BaseURL: p.url(), Connections: 1, Timeout: 300 * time.Millisecond})
+		once := sync.OnceFunc(func() { close(arrived) })
+		p := serve(t, func(conn *net.TCPConn) bool { once(); io.Copy(io.Discard, conn); return false })
+		client := newClient(t, dialog360.Config{BaseURL: p.url(), Connections: 1})
 		first := make(chan campaign.Answer, 1)
-		go func() { first <- client.Send(context.Background(), newRequest("d/1/1")) }()
+		occupying, free := context.WithCancel(t.Context())
+		defer free()
+		go func() { first <- client.Send(occupying, newRequest("d/1/1")) }()
 		<-arrived
 		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
 		defer cancel()
 		checkAnswer(t, client.Send(ctx, newRequest("d/2/1")), campaign.AnswerAbandoned)
+		free()
 		checkAnswer(t, <-first, campaign.AnswerInDoubt)
 		if p.count("d/2/1") != 0 {
 			t.Error("the server saw the second")
@@ -462,7 +466,11 @@ func TestSendInDoubt(t *testing.T) {
 			t.Parallel()
 
 			p := serve(t, test.answer)
-			client := newClient(t, dialog360.Config{BaseURL: p.url(), Timeout: 300 * time.Millisecond})
+			config := dialog360.Config{BaseURL: p.url(), Timeout: 10 * time.Second}
+			if name == "TimeoutAfter" || name == "StalledBody" {
+				config.Timeout = time.Second
+			}
+			client := newClient(t, config)
 			request := newRequest("d/1/1")
 			checkAnswer(t, client.Send(t.Context(), request), test.want)
 			if !request.Validity.Written() {
