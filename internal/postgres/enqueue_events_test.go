@@ -12,20 +12,24 @@ import (
 	"github.com/campaignd/campaignd/internal/campaign"
 )
 
-// events collects what is notified until nothing comes any more.
-func events(t *testing.T, listener *pgx.Conn) (payloads []string, states map[campaign.MessageID][]string) {
+// events collects what was notified until now: notifications come in the order of
+// their commits, so that one more ends them.
+func events(t *testing.T, s *service, listener *pgx.Conn) (payloads []string, states map[campaign.MessageID][]string) {
 	t.Helper()
+	const last = "that was all"
+	if _, err := s.pool.Exec(t.Context(), `SELECT pg_notify('campaign_events', $1)`, last); err != nil {
+		t.Fatal(err)
+	}
 	states = map[campaign.MessageID][]string{}
+	wait, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
 	for {
-		wait, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 		n, err := listener.WaitForNotification(wait)
-		ended := wait.Err() != nil
-		cancel()
-		if ended {
-			return payloads, states
-		}
 		if err != nil {
 			t.Fatal(err)
+		}
+		if n.Payload == last {
+			return payloads, states
 		}
 		var body struct {
 			Messages []struct {
@@ -47,19 +51,14 @@ func TestEventsTellOfEnqueuedMessagesOncePerBatch(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	ctx := t.Context()
-	connect := func() *pgx.Conn {
-		conn, err := pgx.Connect(ctx, s.pool.Config().ConnString())
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = conn.Close(context.Background()) })
-		if _, err := conn.Exec(ctx, `LISTEN campaign_events`); err != nil {
-			t.Fatal(err)
-		}
-		return conn
+	listener, err := pgx.Connect(ctx, s.pool.Config().ConnString())
+	if err != nil {
+		t.Fatal(err)
 	}
-	// A wait that ran out closes its connection, so each look has its own.
-	off, on := connect(), connect()
+	t.Cleanup(func() { _ = listener.Close(context.Background()) })
+	if _, err := listener.Exec(ctx, `LISTEN campaign_events`); err != nil {
+		t.Fatal(err)
+	}
 	claim := func(turns []campaign.Turn) {
 		t.Helper()
 		if _, err := s.Claim(ctx, turns); err != nil {
@@ -70,7 +69,7 @@ func TestEventsTellOfEnqueuedMessagesOncePerBatch(t *testing.T) {
 		return campaign.Turn{Message: id, Attempt: 1, Channel: s.channel, Claim: campaign.ClaimID{byte(id), byte(id >> 8), 1}}
 	}
 	claim([]campaign.Turn{turn(s.mustEnqueue(t, order("off").with("priority", "high")))})
-	if payloads, _ := events(t, off); len(payloads) != 0 {
+	if payloads, _ := events(t, s, listener); len(payloads) != 0 {
 		t.Errorf("notified although it is off: %v", payloads)
 	}
 
@@ -91,7 +90,7 @@ func TestEventsTellOfEnqueuedMessagesOncePerBatch(t *testing.T) {
 	if err := s.Record(ctx, outcomes); err != nil {
 		t.Fatal(err)
 	}
-	payloads, states := events(t, on)
+	payloads, states := events(t, s, listener)
 	if len(payloads) > 8 || len(states) != n {
 		t.Errorf("%d notifications of %d messages", len(payloads), len(states))
 	}
