@@ -42,6 +42,8 @@ type session struct {
 	t   testing.TB
 	dir string   // the working directory
 	env []string // beside the few that every program has
+
+	within time.Duration // a run ends
 }
 
 // outcome is what a run left.
@@ -53,7 +55,7 @@ type outcome struct {
 // newSession gives a session without any database.
 func newSession(t testing.TB) *session {
 	dir := t.TempDir()
-	return &session{t: t, dir: dir, env: []string{
+	return &session{t: t, dir: dir, within: 2 * time.Minute, env: []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "TMPDIR=" + dir, "TZ=UTC", "CAMPAIGN_HOME=" + filepath.Join(dir, "home"),
 	}}
 }
@@ -79,7 +81,7 @@ func (s *session) run(args ...string) outcome { return s.runInput("", args...) }
 
 func (s *session) runInput(stdin string, args ...string) outcome {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), s.within)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, builtProgram, args...)
 	cmd.Dir, cmd.Env, cmd.Stdin = s.dir, s.env, strings.NewReader(stdin)
@@ -87,7 +89,7 @@ func (s *session) runInput(stdin string, args ...string) outcome {
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err := cmd.Run()
 	if ctx.Err() != nil {
-		s.t.Fatalf("campaignctl %s does not end; stderr: %s", strings.Join(args, " "), stderr.String())
+		s.t.Fatalf("campaignctl %s does not end within %v; stderr: %s", strings.Join(args, " "), s.within, stderr.String())
 	}
 	if cmd.ProcessState == nil {
 		s.t.Fatal(err)
