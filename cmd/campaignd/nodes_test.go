@@ -51,51 +51,61 @@ func (w *world) provider() seen {
 	return s
 }
 
-// most is the most POSTs within any second.
-func (s seen) most() (most int) {
+// most is the most POSTs within any second, and how many seconds were looked at,
+// each of which ends with a POST. Left out are those in which the machine stood
+// still, or shortly after: what was let go before arrives together then.
+func (s seen) most(h *heart) (most, judged int) {
 	i := 0
 	for j, at := range s.at {
 		for at.Sub(s.at[i]) >= time.Second {
 			i++
 		}
-		most = max(most, j-i+1)
+		if len(h.during(at.Add(-2*time.Second), at)) == 0 {
+			most = max(most, j-i+1)
+			judged++
+		}
 	}
-	return most
+	return most, judged
 }
 
-// gap is the longest time without a POST.
-func (s seen) gap() (longest time.Duration) {
+// gap is the longest time without a POST in which the machine ran.
+func (s seen) gap(h *heart) (longest time.Duration) {
 	for i := 1; i < len(s.at); i++ {
-		longest = max(longest, s.at[i].Sub(s.at[i-1]))
+		longest = max(longest, h.ran(s.at[i-1], s.at[i]))
 	}
 	return longest
 }
 
-// rate is the POSTs per second between two moments.
-func (s seen) rate(from, to time.Time) float64 {
+// rate is the POSTs per second between two moments in which the machine ran.
+func (s seen) rate(h *heart, from, to time.Time) float64 {
 	n := 0
 	for _, at := range s.at {
 		if !at.Before(from) && at.Before(to) {
 			n++
 		}
 	}
-	return float64(n) / to.Sub(from).Seconds()
+	return float64(n) / h.ran(from, to).Seconds()
 }
 
-// nobodyTwice checks that, and that no second held more POSTs than the limit and
-// one for each node or 5 %: what the nodes keep when they let a POST go
-// (TestNoSecondHoldsMoreThanTheBound). As many again are what a busy machine
-// delays on the way to the provider.
-func (w *world) nobodyTwice(s seen, limit, nodes int) {
+// nobodyTwice checks that, and says what it does not like of the rate: that no
+// second held more POSTs than the limit and one for each node or 5 %, which is what
+// the nodes keep when they let a POST go (TestNoSecondHoldsMoreThanTheBound). As
+// many again are what a busy machine delays on the way to the provider.
+func (w *world) nobodyTwice(s seen, limit, nodes int) (wrong []string) {
 	w.t.Helper()
 	for _, n := range s.taken {
 		if n > 1 {
 			w.t.Errorf("somebody got %d messages", n)
 		}
 	}
-	if most, bound := s.most(), limit+2*max(nodes, limit/20); most > bound {
-		w.t.Errorf("%d POSTs within a second, at most %d are right", most, bound)
+	most, judged := s.most(machine())
+	if bound := limit + 2*max(nodes, limit/20); most > bound {
+		wrong = append(wrong, fmt.Sprintf("%d POSTs within a second, at most %d are right", most, bound))
 	}
+	if judged < 3*limit {
+		wrong = append(wrong, fmt.Sprintf("of %d POSTs only %d came while the machine ran", len(s.at), judged))
+	}
+	return wrong
 }
 
 func (w *world) nodes() []campaign.NodeStatus {
@@ -111,7 +121,7 @@ func (w *world) nodes() []campaign.NodeStatus {
 func (w *world) nodesUntil(what string, within time.Duration, ok func([]campaign.NodeStatus) bool) {
 	w.t.Helper()
 	var nodes []campaign.NodeStatus
-	for deadline := time.Now().Add(within); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
+	for begun := time.Now(); machine().ran(begun, time.Now()) < within; time.Sleep(200 * time.Millisecond) {
 		if nodes = w.nodes(); ok(nodes) {
 			return
 		}
@@ -124,52 +134,73 @@ func (w *world) nodesUntil(what string, within time.Duration, ok func([]campaign
 // gets anything twice.
 func TestFourDaemonsTwoKilled(t *testing.T) {
 	t.Parallel()
+	undisturbed(t, fourDaemonsTwoKilled)
+}
+
+func fourDaemonsTwoKilled(t *testing.T) (wrong []string) {
 	const limit = 80
 	w := newWorldAt(t, limit, "--profile", "clean", "--latency", "50ms")
-	w.audience(3600)
+	w.audience(9200) // for 86 s
 	w.daemon()
 	daemons := []*process{w.another(), w.another(), w.another()}
-	w.nodesUntil("all have a part of the rate", 15*time.Second, func(nodes []campaign.NodeStatus) bool {
-		shared := 0.0
-		for _, n := range nodes {
-			if n.State != campaign.NodeRunning || len(n.Channels) != 1 || n.Channels[0].Share == nil || *n.Channels[0].Share == 0 {
-				return false
+	shared := func(by int) func([]campaign.NodeStatus) bool {
+		return func(nodes []campaign.NodeStatus) bool {
+			sum, have := 0.0, 0
+			for _, n := range nodes {
+				if len(n.Channels) == 1 && n.Channels[0].Share != nil && *n.Channels[0].Share > 0 {
+					sum += *n.Channels[0].Share
+					have++
+				}
 			}
-			shared += *n.Channels[0].Share
+			return have == by && len(nodes) == 4 && sum > limit*0.99
 		}
-		return len(nodes) == 4 && shared > limit*0.99
-	})
+	}
+	w.nodesUntil("all have a part of the rate", 15*time.Second, shared(4))
 	w.ctl(0, "campaign", "launch", "-f", "spring.yaml", "--yes")
 	time.Sleep(6 * time.Second)
 	w.kill(daemons[0], daemons[2])
 	killed := time.Now()
-	time.Sleep(23 * time.Second)
-	end := time.Now()
-	w.ctl(0, "campaign", "pause", "spring")
-
-	lost := 0
-	for _, n := range w.nodes() {
-		if n.State == campaign.NodeIsLost {
-			lost++
+	w.nodesUntil("two have all of the rate", 15*time.Second, shared(2))
+	alone := time.Now()
+	w.nodesUntil("two are shown as lost", 10*time.Second, func(nodes []campaign.NodeStatus) bool {
+		lost := 0
+		for _, n := range nodes {
+			if n.State == campaign.NodeIsLost {
+				lost++
+			}
 		}
+		return lost == 2
+	})
+
+	// All of the rate for some 8 seconds: a slow machine may need a few more for that.
+	const span = 8 * time.Second
+	var s seen
+	after := 0.0
+	for from := killed.Add(15 * time.Second); after < 0.97*limit && from.Before(killed.Add(time.Minute)); from = from.Add(time.Second) {
+		time.Sleep(time.Until(from.Add(span + time.Second)))
+		s = w.provider()
+		after = max(after, s.rate(machine(), from, from.Add(span)))
 	}
-	if lost != 2 {
-		t.Errorf("%d nodes are shown as lost, two were killed", lost)
-	}
-	s := w.provider()
-	w.nobodyTwice(s, limit, 4)
-	before, after := s.rate(killed.Add(-3*time.Second), killed), s.rate(killed.Add(15*time.Second), end)
+	w.ctl(0, "campaign", "pause", "spring")
 	if after < 0.97*limit {
-		t.Errorf("after 15 seconds only %.1f/s of %d/s", after, limit)
+		wrong = append(wrong, fmt.Sprintf("a minute after the kills only %.1f/s of %d/s", after, limit))
 	}
-	t.Logf("%d POSTs, %.1f/s before the kills, %.1f/s in the 15 s after, %.1f/s then; at most %d within a second",
-		len(s.at), before, s.rate(killed, killed.Add(15*time.Second)), after, s.most())
+	wrong = append(wrong, w.nobodyTwice(s, limit, 4)...)
+	most, _ := s.most(machine())
+	t.Logf("%d POSTs, %.1f/s before the kills, after which the rate was shared again in %v, %.1f/s in the 15 s after, %.1f/s then; at most %d within a second",
+		len(s.at), s.rate(machine(), killed.Add(-3*time.Second), killed), alone.Sub(killed).Round(time.Second),
+		s.rate(machine(), killed, killed.Add(15*time.Second)), after, most)
+	return wrong
 }
 
 // Daemons that are restarted one after the other leave no pause, and whoever stops
 // leaves nothing in doubt.
 func TestRollingRestartLeavesNoPause(t *testing.T) {
 	t.Parallel()
+	undisturbed(t, rollingRestart)
+}
+
+func rollingRestart(t *testing.T) (wrong []string) {
 	const limit = 40
 	w := newWorldAt(t, limit, "--profile", "clean", "--latency", "100ms")
 	w.audience(1600)
@@ -194,18 +225,22 @@ func TestRollingRestartLeavesNoPause(t *testing.T) {
 		t.Errorf("%d unknown", n)
 	}
 	p := w.provider()
-	w.nobodyTwice(p, limit, 2)
-	if gap := p.gap(); gap > time.Second {
-		t.Errorf("nothing was sent for %v", gap)
+	wrong = w.nobodyTwice(p, limit, 2)
+	gap := p.gap(machine())
+	if gap > time.Second {
+		wrong = append(wrong, fmt.Sprintf("nothing was sent for %v", gap))
 	}
-	took := p.at[len(p.at)-1].Sub(p.at[0])
-	if used := float64(len(p.at)) / took.Seconds() / limit; used < 0.9 {
-		t.Errorf("only %.2f of the rate was used", used)
+	begun, end := p.at[0], p.at[len(p.at)-1]
+	rate := p.rate(machine(), begun, end)
+	if used := rate / limit; used < 0.9 {
+		wrong = append(wrong, fmt.Sprintf("only %.2f of the rate was used", used))
 	}
-	t.Logf("%d POSTs in %v, %.1f/s; at most %d within a second, none for at most %v", len(p.at), took.Round(time.Second),
-		float64(len(p.at))/took.Seconds(), p.most(), p.gap().Round(time.Millisecond))
+	most, _ := p.most(machine())
+	t.Logf("%d POSTs in %v, %.1f/s; at most %d within a second, none for at most %v", len(p.at), end.Sub(begun).Round(time.Second),
+		rate, most, gap.Round(time.Millisecond))
 	w.until("everything read", func(s campaign.Status) bool { return s.Counts[campaign.Read] == 1200 })
 	w.adds(1600)
+	return wrong
 }
 
 // The provider takes less than the channel's limit. Of two daemons that are refused
@@ -213,6 +248,10 @@ func TestRollingRestartLeavesNoPause(t *testing.T) {
 // then it comes back by tenths.
 func TestTwoDaemonsSlowDownOnce(t *testing.T) {
 	t.Parallel()
+	undisturbed(t, twoDaemonsSlowDownOnce)
+}
+
+func twoDaemonsSlowDownOnce(t *testing.T) []string {
 	const limit, takes = 80, 60
 	w := newWorldAt(t, limit, "--profile", "clean", "--rate", fmt.Sprint(takes))
 	w.audience(3200)
@@ -231,7 +270,7 @@ func TestTwoDaemonsSlowDownOnce(t *testing.T) {
 	}
 	w.nodesUntil("all of the rate is shared", 15*time.Second, allowed(limit, limit))
 	w.ctl(0, "campaign", "launch", "-f", "spring.yaml", "--yes")
-	w.nodesUntil("half of it", 10*time.Second, allowed(limit/2, limit/2))
+	w.nodesUntil("half of it", 25*time.Second, allowed(limit/2, limit/2))
 	w.nodesUntil("a tenth more", 15*time.Second, allowed(limit/2*1.1-0.01, limit/2*1.1+0.01))
 	cut := 0
 	for _, d := range daemons {
@@ -241,5 +280,5 @@ func TestTwoDaemonsSlowDownOnce(t *testing.T) {
 	if cut != 1 {
 		t.Errorf("the rate was cut %d times", cut)
 	}
-	w.nobodyTwice(w.provider(), limit, 2)
+	return w.nobodyTwice(w.provider(), limit, 2)
 }
