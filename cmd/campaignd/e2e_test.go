@@ -85,13 +85,20 @@ func newWorldAt(t *testing.T, rate int, simulator ...string) *world {
 	return w
 }
 
+var givenPorts sync.Map
+
 // freeAddr gives an address that nobody listens at. Its port lies below those that
 // the kernel gives to outgoing connections: one of them could take it before the
-// program under test does.
+// program under test does. None is given twice, and those of package torture, which
+// may be tested at the same time, are others.
 func freeAddr(t *testing.T) string {
 	t.Helper()
-	for range 100 {
-		addr := fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(20_000))
+	for range 1000 {
+		port := 10_000 + rand.IntN(10_000)
+		if _, given := givenPorts.LoadOrStore(port, true); given {
+			continue
+		}
+		addr := fmt.Sprintf("127.0.0.1:%d", port)
 		l, err := net.Listen("tcp", addr)
 		if err != nil {
 			continue

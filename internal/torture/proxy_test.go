@@ -1,6 +1,7 @@
 package torture
 
 import (
+	"errors"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -50,13 +51,20 @@ func newProxy(dial func() (net.Conn, error)) (*proxy, error) {
 	return p, nil
 }
 
+var givenPorts sync.Map
+
 // listen takes a port below those that the system gives to outgoing connections,
-// so that nobody else has taken it when a killed program comes back.
+// and above those of the tests of campaignd, so that nobody else has taken it when
+// a killed program comes back. None is given twice.
 func listen() (net.Listener, error) {
-	var err error
-	for range 100 {
+	err := errors.New("no port is free")
+	for range 1000 {
 		var l net.Listener
-		if l, err = net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 20_000 + rand.IntN(12_000)}); err == nil {
+		port := 20_000 + rand.IntN(12_000)
+		if _, given := givenPorts.LoadOrStore(port, true); given {
+			continue
+		}
+		if l, err = net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port}); err == nil {
 			return l, nil
 		}
 	}
