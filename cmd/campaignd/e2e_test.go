@@ -315,6 +315,9 @@ func TestCampaignSurvivesAKill(t *testing.T) {
 	if n := s.Counts[campaign.Unknown]; n > workers {
 		t.Errorf("%d unknown after the kill of %d workers", n, workers)
 	}
+	w.until("everything reported", func(s campaign.Status) bool {
+		return s.Counts[campaign.Accepted]+s.Counts[campaign.Sent]+s.Counts[campaign.Delivered] == 0
+	})
 	w.adds(4000)
 }
 
