@@ -343,7 +343,7 @@ func TestCampaignWithARealisticProvider(t *testing.T) {
 
 func TestPausedCampaignsSendNothing(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, "--profile", "clean", "--latency", "20ms")
+	w := newWorldAt(t, 100, "--profile", "clean", "--latency", "20ms") // for half a minute
 	w.audience(4000)
 	w.daemon("--max-workers", "20")
 	w.ctl(0, "campaign", "launch", "-f", "spring.yaml", "--yes")
