@@ -73,7 +73,7 @@ const enqueueSQL = `SELECT campaign.enqueue(channel => 'sales', template => 'ord
 func TestOrdersAndTheirNoticesCommitTogether(t *testing.T) {
 	t.Parallel()
 	const orders, callers = 1000, 4
-	w := newWorld(t, "--profile", "clean", "--latency", "10ms")
+	w := newWorld(t, "--profile", "clean", "--latency", "10ms", "--pace", "0.05")
 	admin := w.admin()
 	ctx := t.Context()
 	// What a kill leaves in doubt, and the provider does not speak of, is sent again.
@@ -239,7 +239,7 @@ func TestFloodDelaysNobodyElse(t *testing.T) {
 // roles, and a viewer changes nothing.
 func TestProgramsWorkWithTheRightsOfTheirRoles(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, "--profile", "clean")
+	w := newWorldAt(t, 10, "--profile", "clean") // half a minute, so that it is not done before it is paused
 	operator := w.as("campaign_operator")
 	d := w.as("campaign_daemon").daemon("--message-retention", "24h")
 	operator.ctl(0, "channel", "add", "second", "--phone", "+12045550101", "--base-url", w.base, "--key-ref", "env:E2E_KEY",
