@@ -89,9 +89,11 @@ func TestNobodyIsWrittenToOutsideTheWindow(t *testing.T) {
 	w.write("people.csv", file.String())
 	w.ctl(0, "contact", "import", "people.csv", "--list", "people")
 
-	// Sending lasts 50 s or so: the turn comes in the middle.
-	turn := time.Now().UTC().Add(20*time.Second + time.Duration(people/4000)*time.Second).Truncate(time.Minute).Add(time.Minute)
-	time.Sleep(time.Until(turn.Add(-20*time.Second - time.Duration(people/4000)*time.Second)))
+	// Sending lasts 80 s or so: the turn comes in the middle. Nothing is sent in the
+	// last 15 s before the window closes.
+	lead := 45*time.Second + time.Duration(people/4000)*time.Second
+	turn := time.Now().UTC().Add(lead).Truncate(time.Minute).Add(time.Minute)
+	time.Sleep(time.Until(turn.Add(-lead)))
 	w.write("spring.yaml", fmt.Sprintf(`name: spring
 channel: sales
 template: {name: spring_sale, language: en_US}
