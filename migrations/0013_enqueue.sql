@@ -634,7 +634,13 @@ BEGIN
     SELECT m.* INTO was FROM campaign.messages AS m WHERE m.id = v_id;
     IF was.state IN ('pending', 'queued', 'deferred') THEN
         PERFORM campaign.bound_idle_transaction();
-        SELECT m.* INTO was FROM campaign.messages AS m WHERE m.id = v_id FOR UPDATE;
+        BEGIN
+            SELECT m.* INTO was FROM campaign.messages AS m WHERE m.id = v_id FOR UPDATE;
+            IF was.state NOT IN ('pending', 'queued', 'deferred') THEN
+                RAISE EXCEPTION USING ERRCODE = 'WA000'; -- a claim was first: gives the lock back
+            END IF;
+        EXCEPTION WHEN SQLSTATE 'WA000' THEN NULL;
+        END;
     END IF;
     IF was.id IS NULL OR was.state NOT IN ('pending', 'queued', 'deferred') THEN
         RETURN COALESCE(was.state IN ('cancelled', 'skipped'), false);
@@ -685,11 +691,14 @@ BEGIN
       SELECT c.id FROM campaign.contacts AS c
        WHERE c.match_key = v_number.match_key AND (c.opted_out_at IS NULL OR c.opted_out_at < v_at)
          AND (c.consent_at IS NULL OR c.consent_at < v_at)
+         AND NOT EXISTS (SELECT FROM campaign.marketing_preferences AS p WHERE p.match_key = c.match_key AND p.stopped AND p.at >= v_at)
        ORDER BY c.phone COLLATE "C" FOR NO KEY UPDATE)
     UPDATE campaign.contacts AS c
        SET opt_in = true, opt_in_source = v_source, opt_in_at = v_at, consent_at = v_at, opted_out_at = NULL, opted_out_by = '', updated_at = now()
       FROM locked WHERE c.id = locked.id;
-    RETURN NOT EXISTS (SELECT FROM campaign.contacts AS c WHERE c.match_key = v_number.match_key AND c.opted_out_at IS NOT NULL);
+    UPDATE campaign.marketing_preferences AS p SET stopped = false WHERE p.match_key = v_number.match_key AND p.stopped AND p.at < v_at;
+    RETURN NOT EXISTS (SELECT FROM campaign.contacts AS c WHERE c.match_key = v_number.match_key AND c.opted_out_at IS NOT NULL)
+       AND NOT EXISTS (SELECT FROM campaign.marketing_preferences AS p WHERE p.match_key = v_number.match_key AND p.stopped);
 END $$;
 COMMENT ON FUNCTION campaign.opt_in IS 'notes that a person agreed to get marketing; false when they opted out after that time or had themselves forgotten, which stands';
 

@@ -40,13 +40,16 @@ func (c *Contact) Person(usTerritories bool) Person {
 }
 
 // Join adds what another form of the person's number binds the person by: who
-// rests or wants no marketing does so under every form.
+// rests, agreed or wants no marketing does so under every form.
 func (c *Contact) Join(other Contact) {
 	if c.OptedOutAt == nil && other.OptedOutAt != nil {
 		c.OptedOutAt, c.OptedOutBy = other.OptedOutAt, other.OptedOutBy
 	}
 	if other.RestUntil != nil && (c.RestUntil == nil || other.RestUntil.After(*c.RestUntil)) {
 		c.RestUntil = other.RestUntil
+	}
+	if other.OptIn != nil && *other.OptIn && (c.OptIn == nil || !*c.OptIn) {
+		c.OptIn, c.OptInSource, c.OptInAt = other.OptIn, other.OptInSource, other.OptInAt
 	}
 }
 

@@ -66,6 +66,7 @@ type Applied struct {
 	Unmatched int // kept to be tried again for an hour
 	Replies   int
 	Lost      int       // attempts the provider knows and we do not: the database lost commits
+	Kept      int       // deliveries not applied yet: somebody else keeps their person's row
 	Dropped   []Dropped // templates to look at
 }
 

@@ -83,7 +83,17 @@ func (s *Store) setConsent(ctx context.Context, people []campaign.ContactRow, ac
 		if changed = tag.RowsAffected(); err != nil {
 			return err
 		}
+		if statement == contactOptOutSQL {
+			// Also of who had opted out: a word of between the two does not lift this one.
+			_, err := tx.Exec(ctx, `UPDATE campaign.contacts SET consent_at = clock_timestamp() WHERE match_key = ANY($1::text[]) AND opted_out_at IS NOT NULL`, keys)
+			if err != nil {
+				return err
+			}
+		}
 		if statement == contactOptInSQL {
+			if _, err := tx.Exec(ctx, `UPDATE campaign.marketing_preferences SET stopped = false WHERE match_key = ANY($1::text[]) AND stopped`, keys); err != nil {
+				return err
+			}
 			// An opt-out that was known by the user id only ends, too.
 			lifted, err := tx.Exec(ctx, contactLiftSQL, pgx.StrictNamedArgs{"match_keys": keys, "inner": s.people.inner, "outer": s.people.outer})
 			if err != nil {

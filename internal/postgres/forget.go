@@ -67,11 +67,11 @@ func (s *Store) forget(ctx context.Context, o ForgetOptions) (campaign.Forgotten
 	if o.Patience == 0 {
 		o.Patience = 30 * time.Second
 	}
-	_, _, userIDs, err := s.formsOf(ctx, o)
+	_, _, former, err := s.formsOf(ctx, o)
 	if err != nil {
 		return done, err
 	}
-	if err := s.suppressForgotten(ctx, o.MatchKey, userIDs); err != nil {
+	if err := s.suppressForgotten(ctx, o.MatchKey, former); err != nil {
 		return done, err
 	}
 	if err := s.awaitOlder(ctx, o.Patience); err != nil {
@@ -80,6 +80,11 @@ func (s *Store) forget(ctx context.Context, o ForgetOptions) (campaign.Forgotten
 	ids, phones, userIDs, err := s.formsOf(ctx, o)
 	if err != nil {
 		return done, err
+	}
+	if slices.ContainsFunc(userIDs, func(id string) bool { return !slices.Contains(former, id) }) {
+		if err := s.suppressForgotten(ctx, o.MatchKey, userIDs); err != nil {
+			return done, err
+		}
 	}
 	done.Contacts = int64(len(ids))
 	if err := s.endWaiting(ctx, ids, phones, time.Now().Add(o.Patience)); err != nil {
@@ -139,13 +144,15 @@ func (s *Store) suppressForgotten(ctx context.Context, matchKey string, userIDs 
 // just before may take to its first write.
 const settling = 100 * time.Millisecond
 
-// awaitOlder waits for the transactions that wrote before the person was
-// suppressed: a service's, a plan's or an import's may have read the contact, and
+// awaitOlder waits for the transactions that wrote to our tables before the person
+// was suppressed: a service's, a plan's or an import's may have read the contact, and
 // bring a message or a contact with its commit. Later ones know better. What one of
 // them brings that holds an older snapshot is suppressed at its claim.
 func (s *Store) awaitOlder(ctx context.Context, patience time.Duration) error {
-	const writing = `SELECT pid || '/' || backend_xid FROM pg_stat_activity
-		WHERE datname = current_database() AND backend_xid IS NOT NULL AND pid <> pg_backend_pid()`
+	const writing = `SELECT a.pid || '/' || a.backend_xid FROM pg_stat_activity AS a
+		WHERE a.datname = current_database() AND a.backend_xid IS NOT NULL AND a.pid <> pg_backend_pid()
+		  AND EXISTS (SELECT FROM pg_locks AS l JOIN pg_class AS c ON c.oid = l.relation
+		               WHERE l.pid = a.pid AND l.locktype = 'relation' AND l.mode = 'RowExclusiveLock' AND c.relnamespace = 'campaign'::regnamespace)`
 	if err := sleep(ctx, settling); err != nil {
 		return err
 	}

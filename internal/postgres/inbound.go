@@ -27,6 +27,8 @@ var (
 	inboundUserIDsSQL string
 	//go:embed sql/preference_set.sql
 	preferenceSetSQL string
+	//go:embed sql/preference_lift.sql
+	preferenceLiftSQL string
 	//go:embed sql/wish_stop.sql
 	wishStopSQL string
 	//go:embed sql/wish_start.sql
@@ -96,6 +98,7 @@ func (s *Store) Heed(ctx context.Context, channel campaign.ChannelID, events []c
 	if err != nil {
 		return err
 	}
+	var kept error
 	for _, e := range events {
 		wish, source := e.WishOf(own)
 		if wish == campaign.WishNone {
@@ -108,11 +111,15 @@ func (s *Store) Heed(ctx context.Context, channel campaign.ChannelID, events []c
 			}
 			return s.wish(ctx, tx, channel, who, wish, source, e)
 		})
-		if err != nil && !badData(err) { // what the database refuses, the applier notes
+		switch {
+		case err == nil, badData(err): // what the database refuses, the applier notes
+		case keptByOthers(err):
+			kept = fmt.Errorf("record a wish: %w", translate(err)) // and the others' wishes first
+		default:
 			return fmt.Errorf("record a wish: %w", translate(err))
 		}
 	}
-	return nil
+	return kept
 }
 
 // writer is the person behind an inbound event: a contact, or as much as is known
@@ -164,7 +171,8 @@ func (s *Store) applyInbound(ctx context.Context, channel campaign.ChannelID, e 
 	opened := false
 	in := s.inTx
 	if wish != campaign.WishNone {
-		in = s.inPeopleTx
+		// It was heeded when it came: what is kept now is applied with a later pass.
+		in = func(ctx context.Context, fn func(pgx.Tx) error) error { return s.inPeopleTxFor(ctx, 0, fn) }
 	}
 	err := in(ctx, func(tx pgx.Tx) error {
 		opened = false
@@ -253,6 +261,14 @@ func (s *Store) wish(ctx context.Context, tx pgx.Tx, channel campaign.ChannelID,
 			return err
 		}
 		return s.oweConfirmation(ctx, tx, channel, who, e)
+	}
+	if _, err := tx.Exec(ctx, `SELECT id FROM campaign.contacts WHERE match_key = $1 ORDER BY phone COLLATE "C" FOR NO KEY UPDATE`, who.matchKey); err != nil {
+		return err
+	}
+	if wish == campaign.WishStart {
+		if _, err := tx.Exec(ctx, preferenceLiftSQL, pgx.StrictNamedArgs{"match_key": who.matchKey, "at": at}); err != nil {
+			return err
+		}
 	}
 	_, err := tx.Exec(ctx, wishStartSQL, pgx.StrictNamedArgs{"match_key": who.matchKey, "source": source, "at": at,
 		"only": wish != campaign.WishStart, "liftable": liftable, "consents": wish != campaign.WishResume})

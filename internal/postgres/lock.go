@@ -75,7 +75,17 @@ const (
 // see what it changes. Where a row is locked for longer the lock is given back
 // and fn run anew.
 func (s *Store) inPeopleTx(ctx context.Context, fn func(pgx.Tx) error) error {
-	until := time.Now().Add(peoplePatience)
+	return s.inPeopleTxFor(ctx, peoplePatience, fn)
+}
+
+// keptByOthers reports that a row was locked by somebody else for too long.
+func keptByOthers(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == "55P03"
+}
+
+func (s *Store) inPeopleTxFor(ctx context.Context, patience time.Duration, fn func(pgx.Tx) error) error {
+	until := time.Now().Add(patience)
 	for pause := peopleWait; ; pause = min(2*pause, time.Second) {
 		err := s.inTx(ctx, func(tx pgx.Tx) error {
 			if err := lockExclusively(ctx, tx, peopleKey()); err != nil {
@@ -86,8 +96,7 @@ func (s *Store) inPeopleTx(ctx context.Context, fn func(pgx.Tx) error) error {
 			}
 			return fn(tx)
 		})
-		var pg *pgconn.PgError
-		if !errors.As(err, &pg) || pg.Code != "55P03" || time.Now().After(until) {
+		if !keptByOthers(err) || time.Now().After(until) {
 			return err
 		}
 		if err := sleep(ctx, pause); err != nil {

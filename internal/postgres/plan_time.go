@@ -4,6 +4,8 @@ import (
 	"context"
 	_ "embed"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -199,7 +201,7 @@ func (s *Store) capChangedIn(ctx context.Context, w capWaiting, priority int16) 
 		if err != nil {
 			return err
 		}
-		t := transition{people: true, decide: func(m *lockedMessage, c campaign.Circumstances) { m.Message.CapChanged(c) }}
+		t := transition{people: true, busy: map[campaign.MessageID]bool{}, decide: func(m *lockedMessage, c campaign.Circumstances) { m.Message.CapChanged(c) }}
 		_, err = pgx.ForEachRow(rows, []any{&after, &due}, func() error {
 			t.ids = append(t.ids, after)
 			return nil
@@ -210,8 +212,19 @@ func (s *Store) capChangedIn(ctx context.Context, w capWaiting, priority int16) 
 		if err := s.routes(ctx, &t); err != nil {
 			return err
 		}
-		if _, err := s.run(ctx, t); err != nil {
-			return err
+		// Who is kept by somebody else is asked again for a while.
+		for until := time.Now().Add(peoplePatience); len(t.ids) > 0; {
+			if _, err := s.run(ctx, t); err != nil {
+				return err
+			}
+			if t.ids = slices.Sorted(maps.Keys(t.busy)); len(t.ids) > 0 {
+				if time.Now().After(until) {
+					return fmt.Errorf("%d messages are kept by somebody else's transaction", len(t.ids))
+				}
+				if err := sleep(ctx, peopleWait); err != nil {
+					return err
+				}
+			}
 		}
 	}
 }

@@ -162,8 +162,8 @@ func (s *Store) take(ctx context.Context, conn *pgxpool.Conn, b *pgx.Batch, t *t
 }
 
 // consume deletes the jobs of the messages that had their turn, whatever came of
-// it. Those of busy ones wait about a second: at the head of their queue they would
-// be asked for again at once. About, because two claims that keep each other's
+// it. Those of busy ones wait some seconds: at the head of their queue they would
+// be asked for again at once. Some, because two claims that keep each other's
 // people would meet again.
 func (k *taking) consume(b *pgx.Batch, rows []*lockedMessage, ids []campaign.MessageID, busy map[campaign.MessageID]bool) {
 	waits := map[campaign.MessageID]bool{}
@@ -180,7 +180,7 @@ func (k *taking) consume(b *pgx.Batch, rows []*lockedMessage, ids []campaign.Mes
 		}
 	}
 	if len(later) > 0 {
-		b.Queue(`UPDATE river.river_job SET scheduled_at = clock_timestamp() + make_interval(secs => 0.5 + random()) WHERE id = ANY($1::bigint[])`, later)
+		b.Queue(`UPDATE river.river_job SET scheduled_at = clock_timestamp() + make_interval(secs => 1 + 2 * random()) WHERE id = ANY($1::bigint[])`, later)
 	}
 	if len(jobs) > 0 {
 		b.Queue(`DELETE FROM river.river_job WHERE id = ANY($1::bigint[])`, jobs)

@@ -102,19 +102,21 @@ func (s *Store) run(ctx context.Context, t transition) ([]*lockedMessage, error)
 			first, second := t, t
 			first.ids, second.ids = slices.Clone(t.ids[:half]), slices.Clone(t.ids[half:])
 			second.after = nil
-			if t.busy != nil {
+			if t.busy != nil { // or clear would take from what it copies
 				first.busy, second.busy = map[campaign.MessageID]bool{}, map[campaign.MessageID]bool{}
 			}
 			left, errLeft := s.run(ctx, first)
 			right, errRight := s.run(ctx, second)
+			clear(t.busy)
 			maps.Copy(t.busy, first.busy)
 			maps.Copy(t.busy, second.busy)
 			return append(left, right...), errors.Join(errLeft, errRight)
 		case !again(err) && !stuck:
 			return nil, translate(err)
 		}
+		// A server that is shut down says so after a commit, too: FATAL.
 		var refused *pgconn.PgError
-		t.repeats = t.repeats || !errors.As(err, &refused)
+		t.repeats = t.repeats || !errors.As(err, &refused) || refused.SeverityUnlocalized != "ERROR"
 		select {
 		case <-ctx.Done():
 			return nil, fmt.Errorf("%w (%w)", ctx.Err(), err)

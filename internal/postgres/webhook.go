@@ -4,6 +4,7 @@ import (
 	"context"
 	_ "embed"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -129,7 +130,7 @@ func together(a, b campaign.Applied) campaign.Applied {
 		a.Dropped = appendNew(a.Dropped, d)
 	}
 	return campaign.Applied{Statuses: a.Statuses + b.Statuses, Unmatched: a.Unmatched + b.Unmatched, Replies: a.Replies + b.Replies,
-		Lost: a.Lost + b.Lost, Dropped: a.Dropped}
+		Lost: a.Lost + b.Lost, Kept: a.Kept + b.Kept, Dropped: a.Dropped}
 }
 
 const replaceBodySQL = `UPDATE campaign.webhooks SET body = $2 WHERE id = $1`
@@ -170,10 +171,16 @@ func (s *Store) applyDeliveries(ctx context.Context, channel campaign.ChannelID,
 	}
 	statuses = append(statuses, found...)
 	applied.Unmatched = len(unmatched)
+	var kept []int64 // deliveries that stay, because somebody else keeps their person
 	for _, d := range ds {
 		for _, e := range d.Events {
 			if inbound(e) {
-				if err := s.applyInbound(ctx, channel, e, own); err != nil {
+				err := s.applyInbound(ctx, channel, e, own)
+				if keptByOthers(err) && d.ID != 0 {
+					kept = appendNew(kept, d.ID)
+					break
+				}
+				if err != nil {
 					return applied, err
 				}
 				if e.Kind == campaign.EventMessage {
@@ -185,6 +192,8 @@ func (s *Store) applyDeliveries(ctx context.Context, channel campaign.ChannelID,
 			}
 		}
 	}
+	applied.Kept = len(kept)
+	ds = slices.DeleteFunc(slices.Clone(ds), func(d campaign.Parsed) bool { return slices.Contains(kept, d.ID) })
 	ids, problems := make([]int64, len(ds)), make([]*string, len(ds))
 	for i, d := range ds {
 		ids[i] = d.ID

@@ -179,8 +179,11 @@ func (c *consequences) queue(b *pgx.Batch, f *facts) {
 		b.Queue(`INSERT INTO campaign.marketing_preferences AS p (match_key, channel_id, stopped, at)
 		         SELECT match_key, $2, true, clock_timestamp() FROM campaign.contacts WHERE id = $1
 		             ON CONFLICT (match_key, channel_id) DO UPDATE SET stopped = true, at = excluded.at`, id, c.optOuts[id])
+		// The choice above binds by itself: nobody's outcome waits for a contact that a
+		// service keeps.
 		b.Queue(`UPDATE campaign.contacts SET opted_out_at = clock_timestamp(), opted_out_by = 'provider', updated_at = now()
-		          WHERE match_key = (SELECT match_key FROM campaign.contacts WHERE id = $1) AND opted_out_at IS NULL`, id)
+		          WHERE id IN (SELECT a.id FROM campaign.contacts AS a WHERE a.match_key = (SELECT match_key FROM campaign.contacts WHERE id = $1)
+		                          AND a.opted_out_at IS NULL ORDER BY a.phone COLLATE "C" FOR NO KEY UPDATE SKIP LOCKED)`, id)
 	}
 	for _, id := range slices.Sorted(maps.Keys(c.rests)) {
 		// Whose row a service keeps rests after the next refusal: nobody's outcome

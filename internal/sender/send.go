@@ -15,6 +15,10 @@ import (
 // sent (design §4.4).
 const claimLife = 10 * time.Second
 
+// keptPatience is how long a turn asks for messages that others keep: then it gives
+// its worker and its ticket back, also because a stop waits for it.
+const keptPatience = time.Second
+
 // turn is one turn: claim, POST, outcome, after the limiter let it go. From here on
 // a stop interrupts nothing: what was begun is ended.
 //
@@ -51,8 +55,8 @@ func (s *Sender) turn(ctx context.Context, ch *channel, p *pump, ticket *throttl
 		// Another message to the same person is in the batch: let it go first. Or
 		// somebody else keeps the message: then the next one may be free.
 		time.Sleep(time.Millisecond)
-		if started = s.Now(); started.Sub(begun) > claimLife {
-			p.heard(false, news) // all of them are kept: not again at once
+		if started = s.Now(); started.Sub(begun) > keptPatience {
+			p.heard(true, news) // there are messages: others may ask beside us
 			return
 		}
 	}

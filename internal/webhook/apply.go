@@ -81,7 +81,8 @@ func (a *Applier) Run(ctx context.Context) error {
 	}
 }
 
-// pass applies one batch and returns how many deliveries it was.
+// pass applies one batch and returns how many deliveries it was; those that stay,
+// because somebody else keeps their person's row, do not count.
 func (a *Applier) pass(ctx context.Context) (int, error) {
 	ds, err := a.Store.Unapplied(ctx, applyRows, applyBytes)
 	if err != nil || len(ds) == 0 {
@@ -96,6 +97,7 @@ func (a *Applier) pass(ctx context.Context) (int, error) {
 		}
 		byChannel[d.Channel] = append(byChannel[d.Channel], p)
 	}
+	kept := 0
 	for channel, parsed := range byChannel {
 		if err := a.forget(ctx, parsed); err != nil {
 			return 0, err
@@ -104,6 +106,7 @@ func (a *Applier) pass(ctx context.Context) (int, error) {
 		if err != nil {
 			return 0, err
 		}
+		kept += applied.Kept
 		if applied.Lost > 0 {
 			a.Logger.Error("the provider reports attempts that the database does not know: it lost what it had committed; the channel is held",
 				"channel_id", channel, "attempts", applied.Lost)
@@ -115,7 +118,7 @@ func (a *Applier) pass(ctx context.Context) (int, error) {
 			}
 		}
 	}
-	return len(ds), nil
+	return len(ds) - kept, nil
 }
 
 // forget takes people who were forgotten out of what is to be applied and kept: a

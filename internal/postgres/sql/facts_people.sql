@@ -4,7 +4,8 @@
 -- suppressed (the EXISTS is asked once), and windows are looked up only of those
 -- who rest.
 SELECT c.id, COALESCE(s.everything, false), COALESCE(b.country IS NOT NULL, false),
-       p.opted_out OR COALESCE(s.marketing, false), p.opted_in, c.nanp, p.rest_until,
+       p.opted_out OR COALESCE(s.marketing, false)
+       OR EXISTS (SELECT FROM campaign.marketing_preferences AS w WHERE w.match_key = c.match_key AND w.stopped), p.opted_in, c.nanp, p.rest_until,
        CASE WHEN p.rest_until > clock_timestamp()
             THEN ARRAY(SELECT w.channel_id FROM campaign.service_windows AS w
                         WHERE w.match_key = c.match_key AND w.last_at > clock_timestamp() - interval '24 hours') END

@@ -1,11 +1,13 @@
 -- Lifts an opt-out, or (@only) what WhatsApp stopped, and notes consent where the
--- person gave it. What WhatsApp stopped later, or on another channel where it only
--- resumes, still holds. A word of the same second as a stop is too old.
+-- person gave it. What WhatsApp stopped still holds: preference_lift.sql took back
+-- what is older than a word, preference_set.sql what it resumed. A word of the same
+-- second as a stop is too old. The rows are locked already, so that this sees
+-- whatever was committed before.
 WITH moment AS (SELECT least(COALESCE(@at::timestamptz, clock_timestamp()), clock_timestamp()) AS at),
 locked AS (
   SELECT c.id, NOT @only::boolean OR c.opted_out_by = ANY(@liftable::text[]) AS lifts,
          EXISTS (SELECT FROM campaign.marketing_preferences AS p
-                  WHERE p.match_key = c.match_key AND p.stopped AND (@only OR p.at >= moment.at)) AS stopped
+                  WHERE p.match_key = c.match_key AND p.stopped) AS stopped
     FROM campaign.contacts AS c, moment
    WHERE c.match_key = @match_key AND (@only OR COALESCE(c.consent_at < moment.at, true))
    ORDER BY c.phone COLLATE "C" FOR NO KEY UPDATE OF c)

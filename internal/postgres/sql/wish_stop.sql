@@ -4,7 +4,7 @@
 WITH moment AS (SELECT least(COALESCE(@at::timestamptz, clock_timestamp()), clock_timestamp()) AS at),
 locked AS (
   SELECT c.id, c.opted_out_at IS NULL AS news FROM campaign.contacts AS c, moment
-   WHERE c.match_key = @match_key AND COALESCE(c.consent_at <= moment.at, true)
+   WHERE c.match_key = @match_key AND COALESCE(date_trunc('second', c.consent_at) <= moment.at, true) -- as the provider's clock counts
    ORDER BY c.phone COLLATE "C" FOR NO KEY UPDATE OF c),
 stopped AS (
   UPDATE campaign.contacts AS c
