@@ -3,6 +3,8 @@ package postgres_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -432,5 +434,203 @@ func TestAPlanNamesNobodyWhoWasForgotten(t *testing.T) {
 		FROM campaign.messages`, again.Phone).Scan(&named, &nameless)
 	if err != nil || named != 0 || nameless != 1 {
 		t.Errorf("%d name them, %d do not, %v", named, nameless, err)
+	}
+}
+
+// keepContact begins a service's transaction that keeps the i-th person.
+func (f *fixture) keepContact(t *testing.T, i int) pgx.Tx {
+	t.Helper()
+	tx := f.open(t, pgx.ReadCommitted)
+	if _, err := tx.Exec(t.Context(), `SELECT campaign.opt_in($1, 'checkout', now() - interval '1 hour')`, phoneOf(i)); err != nil {
+		t.Fatal(err)
+	}
+	return tx
+}
+
+func TestACapChangesForWhoIsKept(t *testing.T) {
+	t.Parallel()
+	f, id, _ := waitingForCap(t, 3, `{}`)
+	tx := f.keepContact(t, 0)
+	changed := make(chan error, 1)
+	go func() {
+		changed <- f.SetFrequencyCap(context.WithoutCancel(t.Context()), &campaign.FrequencyCap{Messages: 2, Per: 30 * 24 * time.Hour, Then: campaign.CapDefer})
+	}()
+	time.Sleep(time.Second)
+	if err := tx.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-changed; err != nil {
+		t.Fatal(err)
+	}
+	if capped, due := f.waits(t, id); capped != 0 || due != 3 {
+		t.Errorf("%d wait for the cap, %d are due", capped, due)
+	}
+}
+
+// A take whose first try met somebody else's lock and bad data: what its second
+// claims, the caller is told.
+func TestATakeTellsOfEveryClaim(t *testing.T) {
+	t.Parallel()
+	f := newEmpty(t)
+	ctx := t.Context()
+	var ids []campaign.MessageID
+	for range 4 {
+		ids = append(ids, f.queueOne(t, f.source(), normal))
+	}
+	f.exec(t, fmt.Sprintf(`ALTER TABLE campaign.messages ADD CONSTRAINT no_claim CHECK (NOT (id = %d AND state = 'sending'))`, ids[3]))
+	tx := f.open(t, pgx.ReadCommitted)
+	if _, err := tx.Exec(ctx, `SELECT FROM campaign.messages WHERE id = $1 FOR UPDATE`, ids[0]); err != nil {
+		t.Fatal(err)
+	}
+	s := &stall{before: []byte("p.opted_in, c.nanp"), reached: make(chan struct{}), goOn: make(chan struct{})}
+	node := f.node(t, func(conn net.Conn) net.Conn { return &stallConn{conn, s} })
+	done := make(chan error, 1)
+	var taken []campaign.Taken
+	go func() {
+		var err error
+		taken, err = node.Take(ctx, wantsMany(f.channel, 4))
+		done <- err
+	}()
+	<-s.reached
+	if err := tx.Rollback(ctx); err != nil {
+		t.Fatal(err)
+	}
+	close(s.goOn)
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range taken {
+		if state := f.info(t, k.Message).State; k.OK != (state == campaign.Sending) {
+			t.Errorf("message %d is %s, and the caller was told %+v", k.Message, state, k.Claimed)
+		}
+	}
+}
+
+// A service cancels while the claim is under way: the claim was first, and its
+// outcome does not wait for the service.
+func TestACancelThatIsTooLateKeepsNothing(t *testing.T) {
+	t.Parallel()
+	f := newEmpty(t)
+	ctx := t.Context()
+	id := f.queueOne(t, f.source(), normal)
+	f.exec(t, `INSERT INTO campaign.idempotency_keys (caller, key, message_id, arguments) SELECT session_user, 'k', $1, ''`, id)
+	claim, service := f.open(t, pgx.ReadCommitted), f.open(t, pgx.ReadCommitted)
+	if _, err := claim.Exec(ctx, `UPDATE campaign.messages SET state = 'sending', due_at = NULL, claimed_at = now() WHERE id = $1`, id); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	var cancelled bool
+	go func() { done <- service.QueryRow(ctx, `SELECT campaign.cancel_message($1)`, id).Scan(&cancelled) }()
+	for waits := false; !waits; time.Sleep(5 * time.Millisecond) {
+		if err := f.pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()
+			AND wait_event_type = 'Lock' AND query LIKE '%cancel_message%')`).Scan(&waits); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := claim.Commit(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil || cancelled {
+		t.Errorf("cancelled %v, %v", cancelled, err)
+	}
+	if _, err := f.pool.Exec(ctx, `SELECT FROM campaign.messages WHERE id = $1 FOR UPDATE NOWAIT`, id); err != nil {
+		t.Errorf("its outcome: %v", err)
+	}
+}
+
+func TestAnOptInDoesNotLiftALaterStop(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, 1)
+	first := time.Now().Add(-time.Hour).Truncate(time.Second)
+	f.heed(t, []campaign.Event{preference(0, "stop", first)})
+	f.exec(t, `UPDATE campaign.contacts SET opted_out_at = $2 WHERE phone = $1`, phoneOf(0), first)
+	f.heed(t, []campaign.Event{preference(0, "stop", first.Add(40*time.Minute))})
+	var in bool
+	if err := f.pool.QueryRow(t.Context(), `SELECT campaign.opt_in($1, 'checkout', $2)`, phoneOf(0), first.Add(20*time.Minute)).Scan(&in); err != nil || in {
+		t.Errorf("an opt-in of before the second stop: %v, %v", in, err)
+	}
+	if err := f.pool.QueryRow(t.Context(), `SELECT campaign.opt_in($1, 'checkout', $2)`, phoneOf(0), time.Now()).Scan(&in); err != nil || !in {
+		t.Errorf("an opt-in of after it: %v, %v", in, err)
+	}
+	f.fanOut(t)
+	if got := f.claimAll(t); got[0] != "sending" {
+		t.Error(got)
+	}
+}
+
+// A resume on one number and a 131050 of another commit beside each other.
+func TestAResumeSeesTheStopBesideIt(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, 1)
+	ctx := t.Context()
+	other := f.moreChannels(t, "other").channel
+	tx := f.open(t, pgx.ReadCommitted)
+	for _, statement := range []string{
+		`INSERT INTO campaign.marketing_preferences (match_key, channel_id, stopped, at) VALUES ($1, ` + fmt.Sprint(other) + `, true, clock_timestamp())`,
+		`UPDATE campaign.contacts SET opted_out_at = clock_timestamp(), opted_out_by = 'provider' WHERE match_key = $1`,
+	} {
+		if _, err := tx.Exec(ctx, statement, phoneOf(0)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	done := make(chan error, 1)
+	go func() {
+		done <- f.Heed(ctx, f.channel, []campaign.Event{preference(0, "resume", time.Now())})
+	}()
+	time.Sleep(150 * time.Millisecond)
+	if err := tx.Commit(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if c, err := f.Contact(ctx, phoneOf(0), phoneOf(0)); err != nil || c.OptedOutAt == nil {
+		t.Errorf("a resume on one number lifted the stop of another, %v", err)
+	}
+}
+
+// One person is kept by a service: what others wrote is heeded and applied, and
+// theirs stays until it can be.
+func TestAKeptPersonKeepsNobodyBack(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, 3)
+	ctx := t.Context()
+	f.send(t)
+	tx := f.keepContact(t, 0)
+	stop := f.inbound(0, "wamid.a", "stop", campaign.WishStop)
+	if err := f.Heed(ctx, f.channel, []campaign.Event{stop, f.inbound(1, "wamid.b", "stop", campaign.WishStop)}); err == nil {
+		t.Error("a stop that was not recorded is acknowledged")
+	}
+	if c, err := f.Contact(ctx, phoneOf(1), phoneOf(1)); err != nil || c.OptedOutAt == nil {
+		t.Errorf("the second one's stop of the same body is not recorded, %v", err)
+	}
+	failed := f.status(0, "failed") // the provider's own word for it: the report does not wait
+	failed.Failure = &campaign.Failure{Code: "131050", Class: campaign.Final, OptOut: true}
+	applied, err := f.deliver(t, []campaign.Event{stop}, []campaign.Event{failed, f.inbound(2, "wamid.c", "hello", "")})
+	if err != nil || applied.Kept != 1 || applied.Replies != 1 {
+		t.Errorf("%+v, %v", applied, err)
+	}
+	if got := f.stateOf(t, 0); got != "failed" {
+		t.Errorf("the report beside it: %s", got)
+	}
+	if n, _, err := f.Inbox(ctx); err != nil || n != 1 {
+		t.Errorf("%d deliveries are left, %v", n, err)
+	}
+	_, turns := f.another(t, `{}`)
+	if ok := f.claim(t, turns); ok[0] {
+		t.Error("WhatsApp's word does not bind while the contact is kept")
+	}
+	if err := tx.Commit(ctx); err != nil {
+		t.Fatal(err)
+	}
+	left, err := f.Unapplied(ctx, 10, 1<<20)
+	if err != nil || len(left) != 1 {
+		t.Fatal(left, err)
+	}
+	if applied, err := f.ApplyDeliveries(ctx, f.channel, []campaign.Parsed{{Delivery: left[0], Events: []campaign.Event{stop}}}); err != nil || applied.Kept != 0 {
+		t.Errorf("%+v, %v", applied, err)
+	}
+	if c, err := f.Contact(ctx, phoneOf(0), phoneOf(0)); err != nil || c.OptedOutAt == nil {
+		t.Errorf("the stop is not applied, %v", err)
 	}
 }
