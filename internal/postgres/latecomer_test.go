@@ -93,6 +93,11 @@ func TestAStopOutlastsWhatComesLate(t *testing.T) {
 			stop.At, start.At = second(1), second(2)
 			say(stop, preference(0, "stop", second(3)), start)
 		}, campaign.SourcePreference},
+		"START, and WhatsApp's stop of before": {func(_ *testing.T, f *fixture, say func(...campaign.Event)) {
+			start := f.inbound(0, "wamid.b", "start", campaign.WishStart)
+			start.At = second(2)
+			say(start, preference(0, "stop", second(1)))
+		}, ""},
 		"STOP, then START": {func(_ *testing.T, f *fixture, say func(...campaign.Event)) {
 			stop, start := f.inbound(0, "wamid.a", "stop", campaign.WishStop), f.inbound(0, "wamid.b", "start", campaign.WishStart)
 			stop.At, start.At = second(1), second(2)
@@ -116,6 +121,10 @@ func TestAStopOutlastsWhatComesLate(t *testing.T) {
 			got, err := f.Contact(t.Context(), phoneOf(0), phoneOf(0))
 			if err != nil || got.OptedOutBy != c.out || (got.OptedOutAt != nil) != (c.out != "") {
 				t.Errorf("opted out %v by %q, want %q; %v", got.OptedOutAt, got.OptedOutBy, c.out, err)
+			}
+			var stopped bool // which binds a claim by itself
+			if err := f.pool.QueryRow(t.Context(), `SELECT EXISTS (SELECT FROM campaign.marketing_preferences WHERE stopped)`).Scan(&stopped); err != nil || stopped && c.out == "" {
+				t.Errorf("WhatsApp's stop is left, %v", err)
 			}
 		})
 	}
