@@ -9,8 +9,13 @@ SELECT c.id, c.phone, c.match_key, c.country, c.nanp, c.language, c.time_zone, c
        COALESCE(s.forgotten, false) OR COALESCE(u.forgotten, false), m.row_number
   FROM campaign.list_members AS m
   JOIN campaign.contacts AS c ON c.id = m.contact_id
- CROSS JOIN LATERAL (SELECT bool_or(a.opt_in) AS opt_in, min(a.opted_out_at) AS opted_out_at
-                       FROM campaign.contacts AS a WHERE a.match_key = c.match_key) AS p
+ CROSS JOIN LATERAL (SELECT bool_or(f.opt_in) AS opt_in, min(f.opted_out_at) AS opted_out_at
+                       FROM (SELECT c.opt_in, c.opted_out_at
+                              UNION ALL
+                             SELECT a.opt_in, a.opted_out_at FROM campaign.contacts AS a
+                              WHERE a.match_key = c.match_key AND a.phone <> a.match_key AND a.id <> c.id
+                              UNION ALL
+                             SELECT a.opt_in, a.opted_out_at FROM campaign.contacts AS a WHERE a.phone = c.match_key AND c.phone <> c.match_key) AS f) AS p
  CROSS JOIN LATERAL (SELECT CASE WHEN EXISTS (SELECT FROM campaign.suppressions)
                                  THEN sha256(@outer::bytea || sha256(@inner::bytea || convert_to(c.match_key, 'UTF8'))) END AS phone,
                             CASE WHEN EXISTS (SELECT FROM campaign.suppressions)
